@@ -1,0 +1,188 @@
+"""The nouns that every room shares: what comes in, what goes out, who owns the reply.
+
+Standard library only. A platform's JSON never passes `channels/<platform>/`, Rasa's never passes
+`assistant/`: from there on it is one of these.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal, Protocol
+
+State = Literal["bot", "waiting", "human", "closed"]
+Grade = Literal["P1", "P2", "P3", "P4"]
+InboundKind = Literal[
+    "text", "button", "location", "image", "voice", "video", "sticker", "file", "unsupported"
+]
+OutboundKind = Literal["safety", "assistant", "staff", "notice"]
+Delivery = Literal[
+    "queued", "sending", "sent", "delivered", "read", "failed", "unknown", "refused"
+]
+Net = Literal["screen", "understanding", "asked", "fallback", "staff"]
+
+GRADES: tuple[Grade, ...] = ("P1", "P2", "P3", "P4")
+URGENT: frozenset[str] = frozenset({"P1", "P2"})
+DELIVERY_RANK: Mapping[str, int] = {
+    "queued": 0, "sending": 1, "unknown": 2, "sent": 3, "delivered": 4, "read": 5,
+    "failed": 6, "refused": 6,
+}  # fmt: skip
+"""A delivery state only ever moves to a higher rank (I7); two of the same rank never replace."""
+
+
+def is_higher(grade: str | None, than: str | None) -> bool:
+    """Whether `grade` is more urgent than `than`; any grade is higher than none."""
+    if grade is None:
+        return False
+    return than is None or grade < than
+
+
+@dataclass(frozen=True, slots=True)
+class Button:
+    """One answer that a person can choose instead of typing.
+
+    `payload` is ours and never shown; a channel sends `token` to the platform and gets it back.
+    """
+
+    title: str
+    payload: str
+    token: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """One message of one person, as a channel parsed it.
+
+    `message_id` is unique within `channel` and stays the same when the platform delivers again.
+    `text` is what the person wrote, or the caption of what they sent. `latitude`/`longitude` are
+    degrees and are shown at the desk only, never logged.
+    """
+
+    channel: str
+    person: str
+    message_id: str
+    text: str = ""
+    kind: InboundKind = "text"
+    button: str | None = None
+    name: str | None = None
+    platform_time: datetime | None = None
+    platform_sequence: int = 0
+    latitude: float | None = None
+    longitude: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Echo:
+    """Something sent in the force's name on a platform, told back to us by the platform.
+
+    `outbox_id` is the id that we gave the message, where the platform hands it back.
+    """
+
+    channel: str
+    person: str
+    message_id: str
+    text: str = ""
+    outbox_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """A platform's word on what became of a message of ours."""
+
+    channel: str
+    message_id: str
+    state: Literal["sent", "delivered", "read", "failed"]
+    detail: str = ""
+
+
+Arrival = Incoming | Echo | Receipt
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """One message on its way out, already in the words of the live release."""
+
+    outbox_id: int
+    kind: OutboundKind
+    text: str
+    buttons: tuple[Button, ...] = ()
+    author: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """The platform's receipt for one message: its id there, and when."""
+
+    message_id: str
+
+
+class Channel(Protocol):
+    """What the outbox needs of a platform. One folder in `channels/` each.
+
+    `in_store` marks a channel whose page reads the event table itself (web chat): the row is
+    sent by the commit, and `send` is never called.
+    """
+
+    name: str
+    in_store: bool
+    max_text: int
+
+    async def send(self, person: str, outgoing: Outgoing) -> Sent:
+        """Deliver one message.
+
+        Raises:
+            RetryLaterError: not taken; try again after the seconds it names.
+            UnsureError: it may have arrived.
+            RejectedError: it never will.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """One category of risk, found by one net, explained by the words that fired."""
+
+    category: str
+    grade: Grade
+    net: Net
+    words: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What one turn came to, kept beside the message: the record's and the evaluation's view."""
+
+    answered: str | None = None
+    offered: tuple[str, ...] = ()
+    confidence: float = 0.0
+    nets: tuple[str, ...] = ()
+    intent: str = ""
+    release: str = ""
+
+    def as_json(self) -> dict[str, Any]:
+        """The same, ready for a JSON column."""
+        return {
+            "answered": self.answered,
+            "offered": list(self.offered),
+            "confidence": self.confidence,
+            "nets": list(self.nets),
+            "intent": self.intent,
+            "release": self.release,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who does something: a member of staff, or one of our own parts (`staff_id` is None)."""
+
+    name: str
+    staff_id: int | None = None
+    role: str = "system"
+    teams: frozenset[str] = field(default_factory=frozenset)
+
+
+ASSISTANT = Actor("assistant")
+DOOR = Actor("door")
+CLOCK = Actor("clock")
+PERSON = Actor("person")

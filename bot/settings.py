@@ -1,0 +1,71 @@
+"""The only reader of the environment: one frozen `Settings`, checked at start."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from bot.errors import SettingError
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+class Settings(BaseSettings):
+    """Everything that a force sets from outside. Variables are `FRONTCOUNTER_` and the name."""
+
+    model_config = SettingsConfigDict(env_prefix="FRONTCOUNTER_", frozen=True, extra="ignore")
+
+    database_url: str = f"sqlite+aiosqlite:///{ROOT / 'var' / 'frontcounter.db'}"
+    redis_url: str = ""
+    assistant_urls: Annotated[tuple[str, ...], NoDecode] = ("http://127.0.0.1:5005",)
+    assistant_secret: str = ""
+    assistant_timeout_seconds: float = Field(10.0, gt=0, le=60)
+    force: Path = ROOT / "force" / "northumbria"
+    data: Path = ROOT / "data"
+    models: Path = ROOT / "models"
+    static: Path = ROOT / "node_modules"
+    public_host: str = "127.0.0.1"
+    public_port: int = Field(8080, ge=1, le=65535)
+    desk_host: str = "127.0.0.1"
+    desk_port: int = Field(8081, ge=1, le=65535)
+    secure_cookies: bool = False
+    demo: bool = False
+    idle_lock_minutes: float = Field(15.0, gt=0)
+    max_body_bytes: int = Field(1_000_000, ge=10_000)
+    poll_seconds: float = Field(1.0, gt=0, le=10)
+    lease_seconds: float = Field(30.0, gt=1)
+    send_timeout_seconds: float = Field(8.0, gt=0, le=30)
+    log_level: str = "INFO"
+
+    @field_validator("assistant_urls", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(part.strip().rstrip("/") for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("database_url")
+    @classmethod
+    def _driver(cls, value: str) -> str:
+        if value.startswith(("sqlite+aiosqlite:", "postgresql+asyncpg:")):
+            return value
+        if value.startswith(("postgresql:", "postgres:")):
+            return "postgresql+asyncpg:" + value.split(":", 1)[1]
+        raise ValueError("use sqlite+aiosqlite:///file or postgresql+asyncpg://user@host/name")
+
+
+def load_settings(**overrides: object) -> Settings:
+    """Read the environment once.
+
+    Raises:
+        SettingError: one sentence naming the variable and what is wrong with it.
+    """
+    try:
+        return Settings(**overrides)  # type: ignore[arg-type]
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = "FRONTCOUNTER_" + "_".join(str(part) for part in first["loc"]).upper()
+        raise SettingError(f"Change the setting {name}: {first['msg']}.") from error

@@ -1,0 +1,1 @@
+"""Alembic migrations of the record, and the two calls that use them."""

@@ -1,0 +1,379 @@
+"""Every table. Migrations in `migrations/` make them; these classes only describe them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    DateTime,
+    Dialect,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    String,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """A time that is always aware and in UTC; SQLite would forget the zone."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Refuse a time without a zone; keep UTC."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("a time without a zone cannot be stored")
+        value = value.astimezone(UTC)
+        return value.replace(tzinfo=None) if dialect.name == "sqlite" else value
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Give UTC back."""
+        if value is not None and value.tzinfo is None:
+            return value.replace(tzinfo=UTC)
+        return value
+
+
+Id = BigInteger().with_variant(Integer, "sqlite")
+
+
+class Base(DeclarativeBase):
+    """Common types of all tables."""
+
+    type_annotation_map = {datetime: UtcDateTime, dict[str, Any]: JSON, list[Any]: JSON, str: Text}  # noqa: RUF012  SQLAlchemy reads it as a plain class attribute
+
+
+class Person(Base):
+    """Somebody of the public: one identity on one channel."""
+
+    __tablename__ = "person"
+    __table_args__ = (UniqueConstraint("channel", "platform_id"),)
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    channel: Mapped[str] = mapped_column(String(32))
+    platform_id: Mapped[str] = mapped_column(String(255))
+    name: Mapped[str | None]
+    blocked: Mapped[bool] = mapped_column(Boolean, default=False)
+    created_at: Mapped[datetime]
+
+
+class Team(Base):
+    """A group of staff who share a queue; seeded from the force's teams file."""
+
+    __tablename__ = "team"
+
+    key: Mapped[str] = mapped_column(String(64), primary_key=True)
+    name: Mapped[str]
+    grades: Mapped[list[Any]]
+    categories: Mapped[list[Any]]
+    restricted: Mapped[bool] = mapped_column(Boolean, default=False)
+
+
+class Staff(Base):
+    """A named member of staff who can sign in to the desk."""
+
+    __tablename__ = "staff"
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    username: Mapped[str] = mapped_column(String(64), unique=True)
+    name: Mapped[str]
+    role: Mapped[str] = mapped_column(String(16))
+    password_hash: Mapped[str]
+    active: Mapped[bool] = mapped_column(Boolean, default=True)
+    failures: Mapped[int] = mapped_column(Integer, default=0)
+    locked_until: Mapped[datetime | None]
+    created_at: Mapped[datetime]
+
+
+class StaffTeam(Base):
+    """Which teams a member of staff works in."""
+
+    __tablename__ = "staff_team"
+
+    staff_id: Mapped[int] = mapped_column(ForeignKey("staff.id"), primary_key=True)
+    team: Mapped[str] = mapped_column(ForeignKey("team.key"), primary_key=True)
+
+
+class StaffSession(Base):
+    """One signed-in browser. The cookie's token is kept only as a hash."""
+
+    __tablename__ = "staff_session"
+
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    staff_id: Mapped[int] = mapped_column(ForeignKey("staff.id"), index=True)
+    csrf: Mapped[str] = mapped_column(String(64))
+    created_at: Mapped[datetime]
+    acted_at: Mapped[datetime]
+    """The last thing done by hand; the idle lock counts from here."""
+    seen_at: Mapped[datetime]
+    """The last sign of life of the page; presence counts from here."""
+    locked: Mapped[bool] = mapped_column(Boolean, default=False)
+
+
+class Conversation(Base):
+    """One conversation with one person, and who may answer in it."""
+
+    __tablename__ = "conversation"
+    __table_args__ = (
+        Index(
+            "one_open_conversation_per_person",
+            "person_id",
+            unique=True,
+            sqlite_where=text("state != 'closed'"),
+            postgresql_where=text("state != 'closed'"),
+        ),
+        Index("conversation_by_state", "state", "grade", "waiting_since"),
+    )
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    reference: Mapped[str] = mapped_column(String(24), unique=True)
+    person_id: Mapped[int] = mapped_column(ForeignKey("person.id"), index=True)
+    channel: Mapped[str] = mapped_column(String(32))
+    state: Mapped[str] = mapped_column(String(8), default="bot")
+    epoch: Mapped[int] = mapped_column(Integer, default=0)
+    grade: Mapped[str | None] = mapped_column(String(2))
+    category: Mapped[str | None] = mapped_column(String(8))
+    reasons: Mapped[list[Any]] = mapped_column(default=list)
+    """Why it is here: [{category, grade, net, words, at}], oldest first."""
+    team: Mapped[str | None] = mapped_column(String(64))
+    owner_id: Mapped[int | None] = mapped_column(ForeignKey("staff.id"))
+    owner_outside: Mapped[bool] = mapped_column(Boolean, default=False)
+    answered_outside: Mapped[bool] = mapped_column(Boolean, default=False)
+    transfer_team: Mapped[str | None] = mapped_column(String(64))
+    """A warm transfer of a P1/P2 offered to this team: the sender owns until one accepts."""
+    waiting_since: Mapped[datetime | None]
+    """The first moment of the present wait; a transfer or a return keeps it."""
+    front: Mapped[bool] = mapped_column(Boolean, default=False)
+    """In front of its band: the owner was lost through no fault of the person's."""
+    opened_at: Mapped[datetime]
+    closed_at: Mapped[datetime | None]
+    last_inbound_at: Mapped[datetime]
+    last_staff_at: Mapped[datetime | None]
+    closed_owner_id: Mapped[int | None] = mapped_column(ForeignKey("staff.id"))
+    outcome: Mapped[str | None] = mapped_column(String(64))
+    misses: Mapped[int] = mapped_column(Integer, default=0)
+    """Turns not understood in a row."""
+    form: Mapped[str | None] = mapped_column(String(64))
+    safe_check: Mapped[str | None] = mapped_column(String(8))
+    """None, asked, yes or no: the answer to "Is it safe for you to chat here?"."""
+    safe_category: Mapped[str | None] = mapped_column(String(8))
+    pending_answer: Mapped[str | None] = mapped_column(String(128))
+    ask: Mapped[dict[str, Any] | None]
+    """The one question asked of an ambiguous message, and what silence will mean."""
+    withdrawable: Mapped[bool] = mapped_column(Boolean, default=False)
+    lease_holder: Mapped[str | None] = mapped_column(String(64))
+    lease_expires: Mapped[datetime | None]
+    lease_counter: Mapped[int] = mapped_column(Integer, default=0)
+
+
+class Message(Base):
+    """One message of a person, exactly once."""
+
+    __tablename__ = "message"
+    __table_args__ = (
+        Index("message_once", "channel", "platform_id", unique=True),
+        Index("message_of_conversation", "conversation_id", "id"),
+        Index("message_of_person", "person_id", "received_at"),
+        Index(
+            "message_unhandled",
+            "conversation_id",
+            sqlite_where=text("handled = 0"),
+            postgresql_where=text("NOT handled"),
+        ),
+    )
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    conversation_id: Mapped[int] = mapped_column(ForeignKey("conversation.id"))
+    person_id: Mapped[int] = mapped_column(ForeignKey("person.id"))
+    channel: Mapped[str] = mapped_column(String(32))
+    platform_id: Mapped[str] = mapped_column(String(255))
+    kind: Mapped[str] = mapped_column(String(16))
+    text: Mapped[str]
+    button: Mapped[str | None]
+    latitude: Mapped[float | None] = mapped_column(Float)
+    longitude: Mapped[float | None] = mapped_column(Float)
+    platform_time: Mapped[datetime]
+    platform_sequence: Mapped[int] = mapped_column(BigInteger, default=0)
+    received_at: Mapped[datetime]
+    late: Mapped[bool] = mapped_column(Boolean, default=False)
+    handled: Mapped[bool] = mapped_column(Boolean, default=False)
+    raised: Mapped[str | None] = mapped_column(String(2))
+    """The grade to which the door's screen raised the conversation on this message."""
+    hits: Mapped[list[Any]] = mapped_column(default=list)
+    decision: Mapped[dict[str, Any] | None]
+
+
+class Outbox(Base):
+    """One message of ours to a person: what it says, who says it, how far it got."""
+
+    __tablename__ = "outbox"
+    __table_args__ = (
+        Index("outbox_of_conversation", "conversation_id", "id"),
+        Index(
+            "outbox_open",
+            "state",
+            "not_before",
+            sqlite_where=text("state IN ('queued', 'sending')"),
+            postgresql_where=text("state IN ('queued', 'sending')"),
+        ),
+        Index("outbox_by_platform_id", "channel", "platform_id"),
+    )
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    conversation_id: Mapped[int] = mapped_column(ForeignKey("conversation.id"))
+    channel: Mapped[str] = mapped_column(String(32))
+    kind: Mapped[str] = mapped_column(String(12))
+    text: Mapped[str]
+    buttons: Mapped[list[Any]] = mapped_column(default=list)
+    slug: Mapped[str | None] = mapped_column(String(128))
+    category: Mapped[str | None] = mapped_column(String(8))
+    grade: Mapped[str | None] = mapped_column(String(2))
+    epoch: Mapped[int] = mapped_column(Integer)
+    turn: Mapped[str | None] = mapped_column(String(64))
+    author_id: Mapped[int | None] = mapped_column(ForeignKey("staff.id"))
+    state: Mapped[str] = mapped_column(String(12), default="queued")
+    detail: Mapped[str | None]
+    holder: Mapped[str | None] = mapped_column(String(64))
+    sending_until: Mapped[datetime | None]
+    not_before: Mapped[datetime]
+    attempts: Mapped[int] = mapped_column(Integer, default=0)
+    platform_id: Mapped[str | None] = mapped_column(String(255))
+    created_at: Mapped[datetime]
+    sent_at: Mapped[datetime | None]
+
+
+class Attempt(Base):
+    """One real call to a platform for one outbox row."""
+
+    __tablename__ = "attempt"
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    outbox_id: Mapped[int] = mapped_column(ForeignKey("outbox.id"), index=True)
+    number: Mapped[int] = mapped_column(Integer)
+    gateway: Mapped[str] = mapped_column(String(64))
+    started_at: Mapped[datetime]
+    ended_at: Mapped[datetime | None]
+    result: Mapped[str | None] = mapped_column(String(16))
+    detail: Mapped[str | None]
+
+
+class Note(Base):
+    """A private note of staff. No path leads from here to the outbox."""
+
+    __tablename__ = "note"
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    conversation_id: Mapped[int] = mapped_column(ForeignKey("conversation.id"), index=True)
+    staff_id: Mapped[int] = mapped_column(ForeignKey("staff.id"))
+    text: Mapped[str]
+    created_at: Mapped[datetime]
+
+
+class Draft(Base):
+    """What a member of staff has typed and not yet sent."""
+
+    __tablename__ = "draft"
+
+    staff_id: Mapped[int] = mapped_column(ForeignKey("staff.id"), primary_key=True)
+    conversation_id: Mapped[int] = mapped_column(ForeignKey("conversation.id"), primary_key=True)
+    text: Mapped[str]
+    updated_at: Mapped[datetime]
+
+
+class Event(Base):
+    """Something that pages show, in commit order: (`xid`, `id`). See `events.py`."""
+
+    __tablename__ = "event"
+    __table_args__ = (
+        Index("event_order", "xid", "id"),
+        Index("event_of_conversation", "conversation_id", "xid", "id"),
+    )
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    xid: Mapped[int] = mapped_column(BigInteger, default=0)
+    conversation_id: Mapped[int | None] = mapped_column(ForeignKey("conversation.id"))
+    kind: Mapped[str] = mapped_column(String(32))
+    data: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    at: Mapped[datetime]
+
+
+class Due(Base):
+    """A clock: something to be done at a time, by whichever gateway comes first."""
+
+    __tablename__ = "due"
+    __table_args__ = (
+        Index(
+            "due_open", "due_at",
+            sqlite_where=text("done_at IS NULL"), postgresql_where=text("done_at IS NULL"),
+        ),
+    )  # fmt: skip
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    kind: Mapped[str] = mapped_column(String(32))
+    key: Mapped[str | None] = mapped_column(String(255), unique=True)
+    conversation_id: Mapped[int | None] = mapped_column(ForeignKey("conversation.id"))
+    data: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    due_at: Mapped[datetime]
+    holder: Mapped[str | None] = mapped_column(String(64))
+    held_until: Mapped[datetime | None]
+    attempts: Mapped[int] = mapped_column(Integer, default=0)
+    done_at: Mapped[datetime | None]
+
+
+class Audit(Base):
+    """Who changed what, when: one row for every change of owner, grade or content."""
+
+    __tablename__ = "audit"
+    __table_args__ = (Index("audit_of_conversation", "conversation_id", "id"),)
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    at: Mapped[datetime]
+    actor: Mapped[str]
+    staff_id: Mapped[int | None] = mapped_column(ForeignKey("staff.id"))
+    action: Mapped[str] = mapped_column(String(48))
+    conversation_id: Mapped[int | None] = mapped_column(ForeignKey("conversation.id"))
+    epoch: Mapped[int | None] = mapped_column(Integer)
+    detail: Mapped[dict[str, Any]] = mapped_column(default=dict)
+
+
+class Release(Base):
+    """One approved set of content; exactly one is live."""
+
+    __tablename__ = "release"
+    __table_args__ = (
+        Index(
+            "one_live_release", "live", unique=True,
+            sqlite_where=text("live = 1"), postgresql_where=text("live"),
+        ),
+    )  # fmt: skip
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    sha256: Mapped[str] = mapped_column(String(64))
+    live: Mapped[bool] = mapped_column(Boolean, default=False)
+    created_at: Mapped[datetime]
+    created_by: Mapped[str]
+
+
+class ReleaseItem(Base):
+    """One piece of content of a release: an FAQ answer, a system sentence, a contact."""
+
+    __tablename__ = "release_item"
+    __table_args__ = (UniqueConstraint("release_id", "kind", "key"),)
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    release_id: Mapped[int] = mapped_column(ForeignKey("release.id"))
+    kind: Mapped[str] = mapped_column(String(16))
+    key: Mapped[str] = mapped_column(String(128))
+    body: Mapped[dict[str, Any]]
