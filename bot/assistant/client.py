@@ -1,0 +1,223 @@
+"""The only caller of Rasa: our own channel in it, over HTTP, with a limit on everything.
+
+A failure is always `AssistantUnavailableError`, never silence. Nothing is repeated once a request
+has left, except by its turn id, for which the channel gives the stored answer.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+import structlog
+
+from bot.errors import AssistantUnavailableError
+from bot.messages import Button
+
+log = structlog.get_logger(__name__)
+
+PIECE = 1000
+"""Characters of one piece of text as the model reads it."""
+OVERLAP = 200
+CONNECT_SECONDS = 1.0
+BREAK_AFTER = 3
+"""Failures in a row after which a replica is left alone for a while."""
+BREAK_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What the model makes of one text."""
+
+    intent: str
+    confidence: float
+    certain: bool
+    ranking: tuple[tuple[str, float], ...] = ()
+    risks: tuple[tuple[str, float], ...] = ()
+    """(category, probability) of the risk intents, highest first."""
+
+    def best_faq(self) -> tuple[str, float] | None:
+        """The likeliest FAQ slug and its probability."""
+        for name, confidence in self.ranking:
+            if name.startswith("faq/"):
+                return name.removeprefix("faq/"), confidence
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One thing that Rasa wants said: `kind` is answer, line, offer, hand_over or not_understood."""
+
+    kind: str
+    key: str = ""
+    slugs: tuple[str, ...] = ()
+    buttons: tuple[Button, ...] = ()
+    """Titles are still keys of the wording."""
+    category: str | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """One answered turn."""
+
+    reading: Reading
+    parts: tuple[Part, ...]
+    form: str | None
+    fresh: bool
+    """Rasa had no memory of this conversation before the turn."""
+    release: str
+
+
+@dataclass(slots=True)
+class _Replica:
+    url: str
+    failures: int = 0
+    closed_until: float = 0.0
+
+
+def pieces(text: str) -> list[str]:
+    """A long text in overlapping pieces of 1,000 characters, so that nothing escapes the model."""
+    if len(text) <= PIECE:
+        return [text]
+    step = PIECE - OVERLAP
+    return [text[start : start + PIECE] for start in range(0, max(1, len(text) - OVERLAP), step)]
+
+
+class Assistant:
+    """Asks Rasa. Any replica may run any turn; one that fails is left alone for five seconds."""
+
+    def __init__(self, urls: Sequence[str], secret: str, *, timeout_seconds: float = 10.0) -> None:
+        self._replicas = [_Replica(url) for url in urls]
+        self._next = 0
+        self._http = httpx.AsyncClient(
+            timeout=httpx.Timeout(timeout_seconds, connect=CONNECT_SECONDS),
+            headers={"X-Front-Counter-Secret": secret},
+            limits=httpx.Limits(max_connections=64, max_keepalive_connections=16),
+            trust_env=False,
+        )
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._http.aclose()
+
+    async def turn(self, conversation: str, turn: str, text: str, button: str | None = None) -> Reply:
+        """Let Rasa answer one turn.
+
+        Raises:
+            AssistantUnavailableError: no replica answered as it should.
+        """
+        body = {
+            "conversation": conversation,
+            "turn": turn,
+            "text": text[:PIECE],
+            "button": button,
+        }
+        answer = await self._post("turn", body)
+        try:
+            return Reply(
+                reading=_reading(answer),
+                parts=tuple(_part(part) for part in answer["messages"]),
+                form=answer.get("form") or None,
+                fresh=bool(answer.get("fresh", False)),
+                release=str(answer.get("release", "")),
+            )
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise AssistantUnavailableError("Rasa answered in a way we do not know") from error
+
+    async def understand(self, texts: Sequence[str]) -> list[Reading]:
+        """What each text means, without touching any memory of Rasa's.
+
+        Raises:
+            AssistantUnavailableError: no replica answered as it should.
+        """
+        answer = await self._post("understand", {"texts": list(texts)})
+        try:
+            readings = [_reading(result) for result in answer["results"]]
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise AssistantUnavailableError("Rasa answered in a way we do not know") from error
+        if len(readings) != len(texts):
+            raise AssistantUnavailableError("Rasa left a text out")
+        return readings
+
+    async def forget(self, conversation: str) -> None:
+        """Wipe Rasa's memory of a conversation.
+
+        Raises:
+            AssistantUnavailableError: no replica answered as it should.
+        """
+        await self._post("forget", {"conversation": conversation})
+
+    async def is_ready(self) -> bool:
+        """Whether at least one replica has a model loaded."""
+        for replica in self._replicas:
+            try:
+                answer = await self._http.get(f"{replica.url}/webhooks/gateway/status", timeout=2.0)
+                if answer.status_code == 200 and answer.json().get("ready"):
+                    return True
+            except (httpx.HTTPError, ValueError):
+                continue
+        return False
+
+    async def _post(self, verb: str, body: dict[str, Any]) -> dict[str, Any]:
+        last: Exception | None = None
+        for replica in self._candidates():
+            try:
+                answer = await self._http.post(f"{replica.url}/webhooks/gateway/{verb}", json=body)
+                if answer.status_code != 200:
+                    raise AssistantUnavailableError(f"Rasa answered {answer.status_code}")
+                loaded = answer.json()
+                if not isinstance(loaded, dict):
+                    raise AssistantUnavailableError("Rasa answered no object")
+            except (httpx.HTTPError, ValueError, AssistantUnavailableError) as error:
+                last = error
+                self._failed(replica, error)
+                continue
+            replica.failures = 0
+            return loaded
+        if last is None:
+            raise AssistantUnavailableError("every replica of Rasa is resting after failures")
+        raise AssistantUnavailableError(f"Rasa does not answer: {type(last).__name__}") from last
+
+    def _candidates(self) -> list[_Replica]:
+        self._next = (self._next + 1) % len(self._replicas)
+        turned = self._replicas[self._next :] + self._replicas[: self._next]
+        moment = time.monotonic()
+        return [replica for replica in turned if replica.closed_until <= moment]
+
+    def _failed(self, replica: _Replica, error: Exception) -> None:
+        replica.failures += 1
+        if replica.failures >= BREAK_AFTER:
+            replica.closed_until = time.monotonic() + BREAK_SECONDS
+            log.warning("assistant.resting", url=replica.url, error=type(error).__name__)
+
+
+def _reading(answer: dict[str, Any]) -> Reading:
+    return Reading(
+        intent=str(answer["intent"]),
+        confidence=float(answer["confidence"]),
+        certain=bool(answer["certain"]),
+        ranking=tuple((str(r["name"]), float(r["confidence"])) for r in answer.get("ranking", ())),
+        risks=tuple((str(r["category"]), float(r["confidence"])) for r in answer.get("risks", ())),
+    )
+
+
+def _part(part: dict[str, Any]) -> Part:
+    if "answer" in part:
+        return Part("answer", key=str(part["answer"]))
+    if "line" in part or "small_talk" in part:
+        buttons = tuple(
+            Button(title=str(b["title_key"]), payload=str(b["payload"])) for b in part.get("buttons") or ()
+        )
+        return Part("line", key=str(part.get("line") or part["small_talk"]), buttons=buttons)
+    if "hand_over" in part:
+        wanted = part["hand_over"]
+        return Part("hand_over", category=wanted.get("category"), reason=str(wanted.get("reason", "asked")))
+    if "offer" in part:
+        return Part("offer", slugs=tuple(str(slug) for slug in part["offer"])[:3])
+    if part.get("not_understood"):
+        return Part("not_understood")
+    raise ValueError("unknown part")

@@ -1,0 +1,256 @@
+"""The approved words: FAQ answers, system sentences, contacts, teams and hours of one release.
+
+`data/faq/` and `force/` are the import format; once a release is live in the database, that is
+what the public gets. The files also serve while the database is away, so that safety words and
+system sentences are never missing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+from sqlalchemy import select
+
+from bot.errors import ContentError
+from bot.store.engine import Store
+from bot.store.tables import Release, ReleaseItem
+
+_CONTACT = re.compile(r"\[([A-Z][A-Z0-9]*)(?:\.([a-z_]+))?\]")
+_MODES = ("A", "H", "E")
+_SINGLE = ("force", "hours", "teams", "cards", "outcomes")
+
+
+@dataclass(frozen=True, slots=True)
+class Faq:
+    """One FAQ answer and what comms keep about it. `answer` still names contacts by key."""
+
+    slug: str
+    title: str
+    answer: str
+    mode: str = "A"
+    category: str | None = None
+    condition: str | None = None
+    group: str = ""
+    body: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """All approved words of one release."""
+
+    sha256: str
+    faqs: Mapping[str, Faq]
+    lines: Mapping[str, str]
+    contacts: Mapping[str, Mapping[str, Any]]
+    force: Mapping[str, Any]
+    hours: Mapping[str, Any]
+    teams: Mapping[str, Any]
+    cards: Mapping[str, Any]
+    outcomes: Mapping[str, Any]
+
+    def render(self, text: str) -> str:
+        """Put the register's words where a contact is named.
+
+        Raises:
+            ContentError: a key that the register does not hold.
+        """
+
+        def words(found: re.Match[str]) -> str:
+            contact = self.contacts.get(found[1])
+            if contact is None:
+                raise ContentError(f"No contact {found[1]} in the register.")
+            if found[2] is None:
+                return str(contact["say"])
+            part = contact.get("parts", {}).get(found[2])
+            if part is None:
+                raise ContentError(f"Contact {found[1]} has no part {found[2]}.")
+            return str(part)
+
+        return _CONTACT.sub(words, text).strip()
+
+    def line(self, key: str, **values: object) -> str:
+        """One system sentence, filled in.
+
+        Raises:
+            ContentError: no such sentence, or a value is missing.
+        """
+        text = self.lines.get(key)
+        if text is None:
+            raise ContentError(f"No sentence '{key}' in the wording.")
+        if "{" not in text:
+            return self.render(text)
+        known = {
+            "desk": self.desk_name,
+            "force": self.force.get("name", ""),
+            "hours": self.hours.get("desk", {}).get("said", ""),
+        }
+        try:
+            return self.render(text.format(**{**known, **values}))
+        except (KeyError, IndexError, ValueError) as error:
+            raise ContentError(f"The sentence '{key}' needs a value: {error}.") from error
+
+    def answer(self, slug: str) -> str | None:
+        """The text of one FAQ answer, or None when this release does not carry it."""
+        faq = self.faqs.get(slug)
+        return None if faq is None else self.render(faq.answer)
+
+    def team_for(self, category: str, grade: str) -> str:
+        """The team that a category of that grade is passed to."""
+        route = self.teams.get("routes", {}).get(category, {})
+        return str(route.get(grade) or route.get("default") or self.teams["default_team"])
+
+    @property
+    def desk_name(self) -> str:
+        """The only name of staff that the public sees."""
+        return str(self.force.get("desk_name", "The police desk"))
+
+    def items(self) -> list[tuple[str, str, dict[str, Any]]]:
+        """Everything as (kind, key, body): the rows of a release."""
+        found: list[tuple[str, str, dict[str, Any]]] = []
+        for slug, faq in self.faqs.items():
+            found.append(("faq", slug, {**faq.body, "answer": faq.answer}))
+        for key, text in self.lines.items():
+            found.append(("line", key, {"text": text}))
+        for key, body in self.contacts.items():
+            found.append(("contact", key, {"body": body}))
+        for kind in _SINGLE:
+            found.append((kind, kind, {"body": getattr(self, kind)}))
+        return found
+
+
+def load_yaml(path: Path) -> Any:
+    """Read one YAML file.
+
+    Raises:
+        ContentError: the file is missing or not YAML; names the file and the line.
+    """
+    try:
+        return yaml.load(path.read_text("utf-8"), Loader=_Loader)
+    except FileNotFoundError as error:
+        raise ContentError(f"{path.name} is missing in {path.parent.name}/. Put it back.") from error
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f", line {mark.line + 1}" if mark else ""
+        raise ContentError(f"{path.name}{where}: this is not valid YAML. Mend that line.") from error
+
+
+try:
+    from yaml import CSafeLoader as _Loader
+except ImportError:  # pragma: no cover  the C library is missing on this platform
+    from yaml import SafeLoader as _Loader  # type: ignore[assignment]
+
+
+def _faqs(folder: Path) -> dict[str, Faq]:
+    faqs: dict[str, Faq] = {}
+    for path in sorted(folder.glob("*.yml")):
+        loaded = load_yaml(path)
+        try:
+            for item in loaded["nlu"]:
+                slug = str(item["intent"]).removeprefix("faq/")
+                meta = dict(item["metadata"])
+                faqs[slug] = faq_from(slug, meta)
+        except (KeyError, TypeError, ValueError) as error:
+            raise ContentError(f"faq/{path.name}: {error!r} is missing or wrong. Mend it.") from error
+    return faqs
+
+
+def faq_from(slug: str, meta: Mapping[str, Any]) -> Faq:
+    """One FAQ from its metadata.
+
+    Raises:
+        KeyError: title or answer is missing.
+        ValueError: an unknown mode.
+    """
+    mode = str(meta.get("mode", "A"))
+    if mode not in _MODES:
+        raise ValueError(f"mode {mode}")
+    body = {key: value for key, value in meta.items() if key != "answer"}
+    return Faq(
+        slug=slug,
+        title=str(meta["title"]),
+        answer=str(meta["answer"]).strip(),
+        mode=mode,
+        category=meta.get("category"),
+        condition=meta.get("condition"),
+        group=str(meta.get("group", "")),
+        body=body,
+    )
+
+
+def content_from_files(force: Path, data: Path) -> Content:
+    """The content as the files say.
+
+    Raises:
+        ContentError: a file is missing or wrong.
+    """
+    if not force.is_dir():
+        raise ContentError(f"FRONTCOUNTER_FORCE: there is no folder {force.name}. Name a force.")
+    lines = {str(k): str(v) for k, v in load_yaml(force / "wording.yml").items()}
+    return _with_hash(
+        faqs=_faqs(data / "faq"),
+        lines=lines,
+        contacts=load_yaml(force / "contacts.yml"),
+        force=load_yaml(force / "force.yml"),
+        hours=load_yaml(force / "hours.yml"),
+        teams=load_yaml(force / "teams.yml"),
+        cards=load_yaml(force / "cards.yml"),
+        outcomes=load_yaml(force / "outcomes.yml"),
+    )
+
+
+def _with_hash(**parts: Any) -> Content:
+    content = Content(sha256="", **parts)
+    digest = hashlib.sha256(
+        json.dumps(sorted(content.items()), sort_keys=True, ensure_ascii=False, default=str).encode()
+    ).hexdigest()
+    return Content(sha256=digest, **parts)
+
+
+def content_from_items(items: list[tuple[str, str, dict[str, Any]]]) -> Content:
+    """The content as the rows of a release say."""
+    parts: dict[str, dict[str, Any]] = {kind: {} for kind in ("faq", "line", "contact")}
+    single: dict[str, Any] = {kind: {} for kind in _SINGLE}
+    for kind, key, body in items:
+        if kind == "faq":
+            parts["faq"][key] = faq_from(key, body)
+        elif kind == "line":
+            parts["line"][key] = str(body["text"])
+        elif kind in single:
+            single[kind] = body["body"]
+        elif kind in parts:
+            parts[kind][key] = body["body"]
+    return _with_hash(faqs=parts["faq"], lines=parts["line"], contacts=parts["contact"], **single)
+
+
+class LiveContent:
+    """The words in force now: the files' at first, the live release's once it was read."""
+
+    def __init__(self, files: Content) -> None:
+        self.current = files
+        self._release_id: int | None = None
+
+    async def refresh(self, store: Store) -> bool:
+        """Read the live release, if it is another than the one held. True when it changed.
+
+        Raises:
+            StoreUnavailableError: the words held stay in force.
+        """
+        async with store.read() as connection:
+            live = (await connection.execute(select(Release.id).where(Release.live))).scalar_one_or_none()
+            if live is None or live == self._release_id:
+                return False
+            rows = await connection.execute(
+                select(ReleaseItem.kind, ReleaseItem.key, ReleaseItem.body).where(
+                    ReleaseItem.release_id == live
+                )
+            )
+            self.current = content_from_items([(r.kind, r.key, r.body) for r in rows])
+            self._release_id = live
+            return True

@@ -1,0 +1,35 @@
+"""What `app.py` hands to a channel, and what it expects back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from sanic import Blueprint
+
+from bot.assistant import LiveContent
+from bot.conversations.door import Door
+from bot.messages import Channel
+from bot.settings import Settings
+from bot.store import Bell, Store
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """The parts of the gateway that a channel may use."""
+
+    settings: Settings
+    store: Store
+    bell: Bell
+    door: Door
+    content: LiveContent
+
+
+class Platform(Protocol):
+    """One folder of `channels/`: the way out (`channel`) and the way in (`blueprint`)."""
+
+    channel: Channel
+
+    def blueprint(self, parts: Parts) -> Blueprint[Any, Any]:
+        """The routes on the public listener."""
+        ...

@@ -1,0 +1,255 @@
+"""Everything that is due: each gateway looks once a second and does what nobody else holds.
+
+Clocks are rows, so that none is lost with a process or with Redis. No clock ever closes a
+conversation in which somebody waits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import Any
+
+import structlog
+from sqlalchemy import Row, or_, select, update
+
+from bot.assistant.client import Assistant, pieces
+from bot.assistant.content import LiveContent
+from bot.conversations import echoes
+from bot.conversations.turn import UNDERSTAND_AGAIN, Turns
+from bot.conversations.words import Words
+from bot.errors import AssistantUnavailableError, StoreUnavailableError
+from bot.handover import ownership
+from bot.handover.ownership import WAIT_LIMITS
+from bot.handover.shift import present_staff
+from bot.messages import ASSISTANT, CLOCK, Hit
+from bot.store import Bell, Store
+from bot.store.bell import wait_any
+from bot.store.record import now
+from bot.store.tables import Conversation, Due, Message
+
+log = structlog.get_logger(__name__)
+
+HOLD = timedelta(seconds=30)
+SILENT_AFTER = timedelta(hours=24)
+TRIES = 40
+
+
+class Clocks:
+    """Runs due rows, and the sweeps that follow from the state of conversations."""
+
+    def __init__(
+        self,
+        store: Store,
+        bell: Bell,
+        words: Words,
+        turns: Turns,
+        assistant: Assistant,
+        content: LiveContent,
+        *,
+        gateway: str,
+        poll_seconds: float = 1.0,
+    ) -> None:
+        self._store = store
+        self._bell = bell
+        self._words = words
+        self._turns = turns
+        self._assistant = assistant
+        self._content = content
+        self._gateway = gateway
+        self._poll = poll_seconds
+        self._kinds: dict[str, Callable[[Row[Any]], Awaitable[bool]]] = {
+            "ask": self._ask,
+            "echo": self._echo,
+            "understand": self._understand,
+        }
+
+    async def run(self) -> None:
+        """Look until cancelled."""
+        rounds = 0
+        with self._bell.subscribe("due") as ear:
+            while True:
+                try:
+                    await self._content.refresh(self._store)
+                    await self.look()
+                    await self._turns.sweep()
+                    if rounds % 10 == 0:
+                        await self.close_silent()
+                        await self.owners_gone()
+                except StoreUnavailableError:
+                    log.warning("clocks.store_unavailable")
+                except Exception:
+                    log.exception("clocks.failed")
+                rounds += 1
+                await wait_any(ear, self._poll)
+
+    async def look(self) -> int:
+        """Do what is due and free. Returns how many rows were done."""
+        async with self._store.read() as connection:
+            moment = now()
+            rows = await connection.execute(
+                select(Due.id)
+                .where(
+                    Due.done_at.is_(None),
+                    Due.due_at <= moment,
+                    or_(Due.holder.is_(None), Due.held_until < moment),
+                )
+                .order_by(Due.due_at)
+                .limit(100)
+            )
+            ids = list(rows.scalars())
+        done = 0
+        for due_id in ids:
+            done += await self._one(due_id)
+        if done:
+            self._bell.ring("event")
+            self._bell.ring("outbox")
+        return done
+
+    async def _one(self, due_id: int) -> bool:
+        async with self._store.write() as connection:
+            moment = now()
+            taken = await connection.execute(
+                update(Due)
+                .where(
+                    Due.id == due_id,
+                    Due.done_at.is_(None),
+                    Due.due_at <= moment,
+                    or_(Due.holder.is_(None), Due.held_until < moment),
+                )
+                .values(holder=self._gateway, held_until=moment + HOLD, attempts=Due.attempts + 1)
+                .returning(*Due.__table__.columns)
+            )
+            row = taken.one_or_none()
+        if row is None:
+            return False
+        kind = self._kinds.get(row.kind)
+        if kind is None:
+            log.error("clocks.unknown_kind", kind=row.kind)
+            finished = True
+        else:
+            finished = await kind(row)
+        async with self._store.write() as connection:
+            values: dict[str, Any] = {"holder": None, "held_until": None}
+            if finished or row.attempts >= TRIES:
+                values["done_at"] = now()
+            else:
+                pause = UNDERSTAND_AGAIN if row.kind == "understand" else echoes.LOOK_AGAIN
+                values["due_at"] = now() + pause
+            # Only if nobody moved the clock meanwhile: then it is to run again.
+            await connection.execute(
+                update(Due)
+                .where(Due.id == due_id, Due.holder == self._gateway, Due.due_at == row.due_at)
+                .values(**values)
+            )
+        return True
+
+    async def _ask(self, row: Row[Any]) -> bool:
+        """Nobody answered the one question: a person is to look (rules 3.4)."""
+        async with self._store.write() as connection:
+            conversation = await ownership.get(connection, row.conversation_id)
+            if not conversation.ask or conversation.state not in ("bot", "waiting"):
+                return True
+            hit = Hit(row.data["category"], row.data["grade"], "screen", ("no answer", row.data["key"]))
+            raised = await ownership.escalate(
+                connection, conversation, [hit], CLOCK, team=await self._words.route(connection, [hit])
+            )
+            await self._words.after_escalation(connection, raised, [hit], was=conversation)
+            await connection.execute(
+                update(Conversation).where(Conversation.id == conversation.id).values(ask=None)
+            )
+        return True
+
+    async def _echo(self, row: Row[Any]) -> bool:
+        async with self._store.write() as connection:
+            return await echoes.look_again(connection, dict(row.data))
+
+    async def _understand(self, row: Row[Any]) -> bool:
+        """Let the model read what it could not read while it was away."""
+        async with self._store.read() as connection:
+            message = (
+                await connection.execute(select(Message.text).where(Message.id == row.data["message"]))
+            ).scalar_one_or_none()
+        if not message:
+            return True
+        try:
+            readings = await self._assistant.understand(pieces(message))
+        except AssistantUnavailableError:
+            return False
+        hits = self._words.model_hits(readings)
+        if not hits:
+            return True
+        async with self._store.write() as connection:
+            conversation = await ownership.get(connection, row.conversation_id)
+            if conversation.state == "closed":
+                return True
+            raised = await ownership.escalate(
+                connection, conversation, hits, ASSISTANT, team=await self._words.route(connection, hits)
+            )
+            await self._words.after_escalation(connection, raised, hits, was=conversation)
+        return True
+
+    async def close_silent(self) -> int:
+        """Close conversations that the assistant had and that were silent for 24 hours."""
+        async with self._store.read() as connection:
+            silent = await connection.execute(
+                select(Conversation.id)
+                .where(
+                    Conversation.state == "bot",
+                    Conversation.last_inbound_at < now() - SILENT_AFTER,
+                )
+                .limit(200)
+            )
+            ids = list(silent.scalars())
+        closed: list[int] = []
+        for conversation_id in ids:
+            async with self._store.write() as connection:
+                row = await ownership.get(connection, conversation_id)
+                if row.state != "bot" or row.last_inbound_at >= now() - SILENT_AFTER:
+                    continue
+                await ownership.close_silent(connection, row, CLOCK)
+                closed.append(conversation_id)
+        for conversation_id in closed:
+            await self._forget(conversation_id)
+        return len(closed)
+
+    async def owners_gone(self) -> int:
+        """Put conversations back in the queue whose owner left the desk with somebody waiting."""
+        async with self._store.read() as connection:
+            present = await present_staff(connection)
+            rows = await connection.execute(
+                select(Conversation.__table__).where(Conversation.state == "human").limit(1000)
+            )
+            late = [row.id for row in rows if _has_waited_too_long(row, present)]
+        count = 0
+        for conversation_id in late:
+            async with self._store.write() as connection:
+                row = await ownership.get(connection, conversation_id)
+                if not _has_waited_too_long(row, await present_staff(connection)):
+                    continue
+                back = await ownership.give_back(connection, row, CLOCK, "the owner left the desk")
+                if back is not None:
+                    await self._words.tell_truth(connection, back)
+                    count += 1
+        if count:
+            self._bell.ring("event")
+            self._bell.ring("outbox")
+        return count
+
+    async def _forget(self, conversation_id: int) -> None:
+        try:
+            async with asyncio.timeout(5):
+                await self._assistant.forget(f"c{conversation_id}")
+        except (AssistantUnavailableError, TimeoutError):
+            # Rasa's memory ends by itself after a short time.
+            log.info("clocks.forget_failed", conversation=conversation_id)
+
+
+def _has_waited_too_long(row: Row[Any], present: set[int]) -> bool:
+    if row.state != "human" or (row.owner_id is not None and row.owner_id in present):
+        return False
+    if row.last_staff_at is not None and row.last_staff_at >= row.last_inbound_at:
+        return False
+    limit = WAIT_LIMITS.get(row.grade or "P4", WAIT_LIMITS["P4"])
+    return bool(row.last_inbound_at < now() - limit)

@@ -1,0 +1,463 @@
+"""The door: everything that arrives is screened, stored once, and only then acknowledged.
+
+One transaction holds the message, what the screen found, a rise of grade or a move to `waiting`,
+and the row of safety words. When the store is down, the words for a P1 leave directly.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+import structlog
+from sqlalchemy import Row, func, insert, select, update
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from bot.conversations import echoes, phrases, receipts
+from bot.conversations.words import Words
+from bot.errors import SendError, StoreUnavailableError
+from bot.handover import ownership
+from bot.messages import (
+    DOOR,
+    URGENT,
+    Arrival,
+    Channel,
+    Echo,
+    Grade,
+    Hit,
+    Incoming,
+    Outgoing,
+    Receipt,
+    is_higher,
+)
+from bot.store import Bell, Store
+from bot.store.record import (
+    add_event,
+    add_outbox,
+    change_conversation,
+    lock_conversation,
+    now,
+    upsert,
+)
+from bot.store.tables import Conversation, Message, Outbox, Person
+
+log = structlog.get_logger(__name__)
+
+JOIN_MESSAGES = 5
+JOIN_WITHIN = timedelta(minutes=10)
+REOPEN_WITHIN = timedelta(hours=24)
+DIRECT_SECONDS = 5.0
+REMEMBERED = 10_000
+TRIES = 4
+_REFERENCE_LETTERS = "23456789BCDFGHJKMNPQRSTVWXZ"
+
+
+class DoorClosedError(StoreUnavailableError):
+    """Nothing could be stored: answer 503, so that the platform delivers again.
+
+    `words` holds, by platform message id, the safety words of what the screen alone calls P1: a
+    channel that can answer in its response (web chat) shows them there.
+    """
+
+    def __init__(self, words: Mapping[str, str]) -> None:
+        super().__init__("the message could not be stored")
+        self.words = dict(words)
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """What became of one arrival."""
+
+    message_id: int | None
+    conversation_id: int | None
+    repeated: bool = False
+
+
+@dataclass(slots=True)
+class _Batch:
+    accepted: list[Accepted] = field(default_factory=list)
+    turns: set[int] = field(default_factory=set)
+
+
+class Door:
+    """Takes what the channels parsed. Safe to call from many gateways with the same arrival."""
+
+    def __init__(
+        self,
+        store: Store,
+        bell: Bell,
+        words: Words,
+        channels: Mapping[str, Channel],
+        on_turn: Callable[[int], None],
+    ) -> None:
+        self._store = store
+        self._bell = bell
+        self._words = words
+        self._channels = channels
+        self._on_turn = on_turn
+        self._told_directly: OrderedDict[tuple[str, str], None] = OrderedDict()
+
+    async def accept(self, arrivals: Sequence[Arrival]) -> list[Accepted]:
+        """Store a batch, all of it or nothing, and start the turns that follow.
+
+        Raises:
+            DoorClosedError: the store is down; safety words for any P1 have left directly.
+        """
+        # A fixed order of people keeps two gateways with the same batch from waiting on each other.
+        ordered = [
+            arrival
+            for _, arrival in sorted(
+                enumerate(arrivals),
+                key=lambda pair: (pair[1].channel, _person_of(pair[1]), pair[0]),
+            )
+        ]
+        try:
+            batch = await self._store_batch(ordered)
+        except StoreUnavailableError as error:
+            raise DoorClosedError(await self._tell_directly(arrivals)) from error
+        self._bell.ring("event")
+        self._bell.ring("outbox")
+        for conversation_id in batch.turns:
+            self._on_turn(conversation_id)
+        return batch.accepted
+
+    async def _store_batch(self, ordered: Sequence[Arrival]) -> _Batch:
+        for attempt in range(TRIES):
+            batch = _Batch()
+            try:
+                async with self._store.write() as connection:
+                    for arrival in ordered:
+                        if isinstance(arrival, Incoming):
+                            await self._incoming(connection, arrival, batch)
+                        elif isinstance(arrival, Echo):
+                            await echoes.take(connection, arrival)
+                        else:
+                            await receipts.take(connection, arrival)
+            except DBAPIError as error:
+                # Two gateways met (a deadlock, or both opened the conversation): nothing was kept.
+                log.warning("door.again", error=type(error.orig).__name__, attempt=attempt)
+                await asyncio.sleep(0.02 * (attempt + 1))
+            else:
+                return batch
+        raise StoreUnavailableError("the database refused the same batch several times")
+
+    async def _incoming(self, connection: AsyncConnection, incoming: Incoming, batch: _Batch) -> None:
+        stored = await already_stored(connection, incoming)
+        if stored is not None:
+            batch.accepted.append(Accepted(*stored, repeated=True))
+            return
+        person = await _lock_person(connection, incoming)
+        conversation = await self._conversation(connection, incoming, person)
+        found = await self._screen(connection, incoming, person, conversation)
+        message_id = await store_message(connection, incoming, person, conversation, found)
+        if message_id is None:
+            # Another gateway stored it between our look and our insert.
+            batch.accepted.append(Accepted(None, None, repeated=True))
+            return
+        await change_conversation(connection, conversation.id, last_inbound_at=now())
+        await add_event(connection, conversation.id, "message.received", {"message": message_id})
+        await self._escalate(connection, message_id, conversation, found, person)
+        await self._cannot_open(connection, incoming, conversation.id, person)
+        batch.accepted.append(Accepted(message_id, conversation.id))
+        batch.turns.add(conversation.id)
+
+    async def _conversation(
+        self, connection: AsyncConnection, incoming: Incoming, person: Row[Any]
+    ) -> Row[Any]:
+        """The person's open conversation, or a new one by the rule of the last closed one."""
+        found = await connection.execute(
+            select(Conversation.id).where(Conversation.person_id == person.id, Conversation.state != "closed")
+        )
+        open_id = found.scalar_one_or_none()
+        if open_id is not None:
+            row = await lock_conversation(connection, open_id)
+            if row is not None and row.state != "closed":
+                return row
+        last = (
+            await connection.execute(
+                select(Conversation.__table__)
+                .where(Conversation.person_id == person.id)
+                .order_by(Conversation.id.desc())
+                .limit(1)
+            )
+        ).one_or_none()
+        conversation_id = (
+            await connection.execute(
+                insert(Conversation)
+                .values(
+                    reference=new_reference(),
+                    person_id=person.id,
+                    channel=incoming.channel,
+                    state="bot",
+                    epoch=0,
+                    opened_at=now(),
+                    last_inbound_at=now(),
+                )
+                .returning(Conversation.id)
+            )
+        ).scalar_one()
+        row = await ownership.get(connection, conversation_id)
+        await add_event(connection, conversation_id, "conversation.opened", {})
+        back_to_staff = (
+            last is not None
+            and last.closed_owner_id is not None
+            and last.closed_at is not None
+            and last.closed_at > now() - REOPEN_WITHIN
+            and not phrases.is_thanks(incoming.text)
+            and not person.blocked
+        )
+        if back_to_staff and last is not None:
+            raised = await ownership.escalate(
+                connection,
+                row,
+                [Hit("R20", "P4", "staff", ("wrote again within 24 hours",))],
+                DOOR,
+                team=last.team or self._words.content.current.team_for("R20", "P4"),
+            )
+            await self._words.reopened(connection, raised.conversation)
+            row = raised.conversation
+        return row
+
+    async def _screen(
+        self,
+        connection: AsyncConnection,
+        incoming: Incoming,
+        person: Row[Any],
+        conversation: Row[Any],
+    ) -> tuple[Hit, ...]:
+        single = self._words.screen.check(incoming.text)
+        hits = [Hit(h.category, h.priority, "screen", tuple(h.words)) for h in single.hits]
+        if incoming.text.strip():
+            earlier = await connection.execute(
+                select(Message.text)
+                .where(
+                    Message.person_id == person.id,
+                    Message.received_at > now() - JOIN_WITHIN,
+                    Message.text != "",
+                )
+                .order_by(Message.id.desc())
+                .limit(JOIN_MESSAGES)
+            )
+            texts = list(earlier.scalars())[::-1]
+            if texts:
+                joined = self._words.screen.check_joined(texts, incoming.text)
+                hits += [Hit(h.category, h.priority, "screen", tuple(h.words)) for h in joined.hits]
+        return _best_of_each(hits)
+
+    async def _escalate(
+        self,
+        connection: AsyncConnection,
+        message_id: int,
+        conversation: Row[Any],
+        hits: Sequence[Hit],
+        person: Row[Any],
+    ) -> None:
+        if person.blocked:
+            hits = [hit for hit in hits if hit.grade in URGENT]
+        if not hits:
+            return
+        raised = await ownership.escalate(
+            connection,
+            conversation,
+            hits,
+            DOOR,
+            team=await self._words.route(connection, hits),
+            withdrawable=True,
+        )
+        if raised.moved or raised.rose:
+            grade: Grade = min(hit.grade for hit in hits)
+            await connection.execute(update(Message).where(Message.id == message_id).values(raised=grade))
+        await self._words.after_escalation(connection, raised, hits, was=conversation)
+
+    async def _cannot_open(
+        self,
+        connection: AsyncConnection,
+        incoming: Incoming,
+        conversation_id: int,
+        person: Row[Any],
+    ) -> None:
+        """Say what cannot be opened; without words of the person's own, pass it to a person (P3)."""
+        if incoming.kind in ("text", "button") or person.blocked:
+            return
+        row = await ownership.get(connection, conversation_id)
+        if row.state == "human":
+            return
+        key = {"location": "location_received", "unsupported": "cannot_open"}.get(
+            incoming.kind, f"cannot_open_{incoming.kind}"
+        )
+        if not incoming.text.strip():
+            hit = Hit("R20", "P3", "fallback", (incoming.kind,))
+            raised = await ownership.escalate(
+                connection,
+                row,
+                [hit],
+                DOOR,
+                team=await self._words.route(connection, [hit]),
+                withdrawable=True,
+            )
+            await self._words.after_escalation(connection, raised, [hit], was=row, quiet_reason=key)
+            if raised.moved or raised.rose:
+                return
+            row = raised.conversation
+        await add_outbox(connection, row, "assistant", self._words.content.current.line(key), epoch=row.epoch)
+
+    async def _tell_directly(self, arrivals: Sequence[Arrival]) -> dict[str, str]:
+        """Send the words for each single-message P1 past the store, once per platform id."""
+        words: dict[str, str] = {}
+        sends = []
+        for arrival in arrivals:
+            if not isinstance(arrival, Incoming):
+                continue
+            worst = self._words.screen.check(arrival.text).worst
+            if worst is None or worst.priority != "P1":
+                continue
+            text = self._words.safety_text(worst.category, "P1")
+            words[arrival.message_id] = text
+            key = (arrival.channel, arrival.message_id)
+            if key in self._told_directly:
+                continue
+            self._told_directly[key] = None
+            while len(self._told_directly) > REMEMBERED:
+                self._told_directly.popitem(last=False)
+            channel = self._channels.get(arrival.channel)
+            if channel is not None and not channel.in_store:
+                sends.append(self._send_directly(channel, arrival, text, key))
+        if sends:
+            await asyncio.gather(*sends)
+        return words
+
+    async def _send_directly(
+        self, channel: Channel, incoming: Incoming, text: str, key: tuple[str, str]
+    ) -> None:
+        try:
+            async with asyncio.timeout(DIRECT_SECONDS):
+                await channel.send(incoming.person, Outgoing(0, "safety", text))
+        except (SendError, TimeoutError) as error:
+            # The platform delivers the message again after our 503, and then we try again.
+            self._told_directly.pop(key, None)
+            log.error("door.direct_failed", channel=channel.name, error=type(error).__name__)
+
+
+def _person_of(arrival: Arrival) -> str:
+    return "" if isinstance(arrival, Receipt) else arrival.person
+
+
+def _best_of_each(hits: Sequence[Hit]) -> tuple[Hit, ...]:
+    best: dict[str, Hit] = {}
+    for hit in hits:
+        held = best.get(hit.category)
+        if held is None or is_higher(hit.grade, held.grade):
+            best[hit.category] = hit
+    return tuple(sorted(best.values(), key=lambda hit: hit.grade))
+
+
+def new_reference() -> str:
+    """A chat reference that nobody takes for a crime number: FC- and eight letters or digits."""
+    return "FC-" + "".join(secrets.choice(_REFERENCE_LETTERS) for _ in range(8))
+
+
+async def already_stored(connection: AsyncConnection, incoming: Incoming) -> tuple[int, int] | None:
+    """The ids of the stored message and its conversation, if this platform id arrived before."""
+    found = await connection.execute(
+        select(Message.id, Message.conversation_id).where(
+            Message.channel == incoming.channel, Message.platform_id == incoming.message_id
+        )
+    )
+    row = found.one_or_none()
+    return None if row is None else (row[0], row[1])
+
+
+async def _lock_person(connection: AsyncConnection, incoming: Incoming) -> Row[Any]:
+    await connection.execute(
+        upsert(connection, Person)
+        .values(
+            channel=incoming.channel,
+            platform_id=incoming.person,
+            name=incoming.name,
+            blocked=False,
+            created_at=now(),
+        )
+        .on_conflict_do_nothing(index_elements=["channel", "platform_id"])
+    )
+    query = select(Person.__table__).where(
+        Person.channel == incoming.channel, Person.platform_id == incoming.person
+    )
+    if connection.dialect.name != "sqlite":
+        query = query.with_for_update()
+    return (await connection.execute(query)).one()
+
+
+async def store_message(
+    connection: AsyncConnection,
+    incoming: Incoming,
+    person: Row[Any],
+    conversation: Row[Any],
+    hits: Sequence[Hit],
+) -> int | None:
+    """Keep one message; None when its platform id is kept already (unique index)."""
+    stamp = incoming.platform_time or now()
+    values = {
+        "conversation_id": conversation.id,
+        "person_id": person.id,
+        "channel": incoming.channel,
+        "platform_id": incoming.message_id,
+        "kind": incoming.kind,
+        "text": incoming.text,
+        "button": await _payload_of(connection, conversation.id, incoming.button),
+        "latitude": incoming.latitude,
+        "longitude": incoming.longitude,
+        "platform_time": stamp,
+        "platform_sequence": incoming.platform_sequence,
+        "received_at": now(),
+        "late": await _is_late(connection, conversation.id, stamp),
+        "handled": False,
+        "hits": [
+            {"category": h.category, "grade": h.grade, "net": h.net, "words": list(h.words)} for h in hits
+        ],
+    }
+    result = await connection.execute(
+        upsert(connection, Message)
+        .values(**values)
+        .on_conflict_do_nothing(index_elements=["channel", "platform_id"])
+        .returning(Message.id)
+    )
+    return result.scalar_one_or_none()
+
+
+async def _is_late(connection: AsyncConnection, conversation_id: int, stamp: datetime) -> bool:
+    """Whether a message written after this one has arrived before it."""
+    newest = await connection.execute(
+        select(func.max(Message.platform_time)).where(Message.conversation_id == conversation_id)
+    )
+    latest = newest.scalar_one_or_none()
+    return latest is not None and latest > stamp
+
+
+async def _payload_of(connection: AsyncConnection, conversation_id: int, token: str | None) -> str | None:
+    """What a pressed button stands for: only one of ours, offered in this conversation.
+
+    Tokens are `person` (always offered) and `<outbox id>.<index>`.
+    """
+    if token is None:
+        return None
+    if token == "person":  # noqa: S105  a button's name, not a secret
+        return "fc:person"
+    outbox_id, _, index = token.partition(".")
+    if not (outbox_id.isdecimal() and index.isdecimal()) or len(token) > 24:
+        return None
+    buttons = (
+        await connection.execute(
+            select(Outbox.buttons).where(
+                Outbox.id == int(outbox_id), Outbox.conversation_id == conversation_id
+            )
+        )
+    ).scalar_one_or_none()
+    if buttons is None or int(index) >= len(buttons):
+        return None
+    return str(buttons[int(index)]["payload"])

@@ -1,0 +1,446 @@
+"""The outbox: sends what was committed, in order, under the send rule; notes every attempt.
+
+Only assistant rows are bound to the owner: such a row enters `sending` in a transaction that holds
+the conversation and finds the row's epoch still in force, so none does once a claim has committed
+(I3). Safety rows overtake and are bound by nothing. A row found `sending` after its time has run
+out was cut off by a crash: it becomes `unknown`, and what happens next depends on its kind.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import structlog
+from sqlalchemy import Row, and_, exists, insert, or_, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.orm import aliased
+
+from bot.conversations.receipts import advance
+from bot.conversations.words import Words
+from bot.errors import RejectedError, RetryLaterError, StoreUnavailableError, UnsureError
+from bot.handover import ownership
+from bot.messages import CLOCK, Button, Channel, Hit, Outgoing, Sent
+from bot.store import Bell, Store
+from bot.store.bell import wait_any
+from bot.store.record import (
+    add_audit,
+    add_event,
+    add_outbox,
+    lock_conversation,
+    now,
+)
+from bot.store.tables import Attempt, Conversation, Message, Outbox, Person
+
+log = structlog.get_logger(__name__)
+
+CLAIM_WAIT_SECONDS = 10.0
+MARGIN = timedelta(seconds=4)
+BATCH = 200
+MAX_AT_ONCE = 64
+GIVE_UP_AFTER = timedelta(hours=12)
+LONGEST_PAUSE_SECONDS = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Ready:
+    """A row that entered `sending` and is ours to send."""
+
+    row: Row[Any]
+    person: str
+    attempt_id: int
+    number: int
+
+
+class OutboxSender:
+    """Sends the rows of every conversation; any number of gateways may run one."""
+
+    def __init__(
+        self,
+        store: Store,
+        bell: Bell,
+        words: Words,
+        channels: Mapping[str, Channel],
+        *,
+        gateway: str,
+        send_timeout_seconds: float = 8.0,
+        poll_seconds: float = 1.0,
+    ) -> None:
+        self._store = store
+        self._bell = bell
+        self._words = words
+        self._channels = channels
+        self._gateway = gateway
+        self._send_seconds = send_timeout_seconds
+        self._hold = timedelta(seconds=send_timeout_seconds) + MARGIN
+        self._poll = poll_seconds
+        self._busy: dict[int, asyncio.Task[None]] = {}
+        self._places = asyncio.Semaphore(MAX_AT_ONCE)
+        self._stopping = False
+
+    async def run(self) -> None:
+        """Send until stopped; looks once a second, and at once when the bell rings."""
+        with self._bell.subscribe("outbox") as ear:
+            while not self._stopping:
+                try:
+                    await self.look()
+                except StoreUnavailableError:
+                    log.warning("outbox.store_unavailable")
+                except Exception:
+                    log.exception("outbox.failed")
+                await wait_any(ear, self._poll)
+
+    async def stop(self, seconds: float = 10.0) -> None:
+        """Take no new row; let the ones under way end."""
+        self._stopping = True
+        if self._busy:
+            await asyncio.wait(list(self._busy.values()), timeout=seconds)
+
+    @property
+    def busy(self) -> int:
+        """How many conversations are being sent to now."""
+        return len(self._busy)
+
+    async def look(self) -> None:
+        """Start sending for every conversation that has a row ready, and mend what was cut off."""
+        async with self._store.read() as connection:
+            ready = await connection.execute(
+                select(Outbox.conversation_id)
+                .where(Outbox.state == "queued", Outbox.not_before <= now())
+                .distinct()
+                .limit(BATCH)
+            )
+            conversations = list(ready.scalars())
+            cut_off = await connection.execute(
+                select(Outbox.id).where(Outbox.state == "sending", Outbox.sending_until < now()).limit(BATCH)
+            )
+            lost = list(cut_off.scalars())
+        for outbox_id in lost:
+            await self.mark_unknown(outbox_id)
+        for conversation_id in conversations:
+            if conversation_id not in self._busy and not self._stopping:
+                self._busy[conversation_id] = asyncio.create_task(
+                    self._send_all(conversation_id), name="send"
+                )
+
+    async def _send_all(self, conversation_id: int) -> None:
+        try:
+            async with self._places:
+                while await self.send_next(conversation_id):
+                    pass
+        except StoreUnavailableError:
+            log.warning("outbox.store_unavailable", conversation=conversation_id)
+        except Exception:
+            log.exception("outbox.failed", conversation=conversation_id)
+        finally:
+            self._busy.pop(conversation_id, None)
+
+    async def send_next(self, conversation_id: int) -> bool:
+        """Send the next row of a conversation. False when there is none to send now."""
+        async with self._store.write() as connection:
+            conversation = await lock_conversation(connection, conversation_id)
+            if conversation is None:
+                return False
+            row = await next_row(connection, conversation_id)
+            if row is None:
+                return False
+            if not may_send(row, conversation):
+                await self._refuse(connection, row)
+                self._bell.ring("event")
+                return True
+            channel = self._channels.get(row.channel)
+            if channel is None:
+                await advance(connection, row.id, conversation_id, "failed", "this channel is switched off")
+                return True
+            if channel.in_store:
+                await self._sent_in_store(connection, row)
+                self._bell.ring("event")
+                return True
+            ready = await self._enter_sending(connection, row)
+        if ready is None:
+            return False
+        await self._send(channel, ready)
+        self._bell.ring("event")
+        return True
+
+    async def _sent_in_store(self, connection: AsyncConnection, row: Row[Any]) -> None:
+        """A page that reads the event table has the row the moment this commits."""
+        await connection.execute(
+            insert(Attempt).values(
+                outbox_id=row.id, number=row.attempts + 1, gateway=self._gateway,
+                started_at=now(), ended_at=now(), result="sent",
+            )
+        )  # fmt: skip
+        await advance(
+            connection, row.id, row.conversation_id, "sent", attempts=row.attempts + 1,
+            platform_id=str(row.id),
+        )  # fmt: skip
+
+    async def _enter_sending(self, connection: AsyncConnection, row: Row[Any]) -> _Ready | None:
+        entered = await connection.execute(
+            update(Outbox)
+            .where(Outbox.id == row.id, Outbox.state == "queued")
+            .values(
+                state="sending",
+                holder=self._gateway,
+                sending_until=now() + self._hold,
+                attempts=Outbox.attempts + 1,
+            )
+        )
+        if entered.rowcount != 1:
+            return None
+        person = await connection.execute(
+            select(Person.platform_id)
+            .join(Conversation, Conversation.person_id == Person.id)
+            .where(Conversation.id == row.conversation_id)
+        )
+        attempt_id = (
+            await connection.execute(
+                insert(Attempt)
+                .values(
+                    outbox_id=row.id, number=row.attempts + 1, gateway=self._gateway,
+                    started_at=now(),
+                )
+                .returning(Attempt.id)
+            )
+        ).scalar_one()  # fmt: skip
+        await add_event(
+            connection, row.conversation_id, "outbox.state", {"outbox": row.id, "state": "sending"}
+        )
+        return _Ready(row, person.scalar_one(), attempt_id, row.attempts + 1)
+
+    async def _send(self, channel: Channel, ready: _Ready) -> None:
+        row = ready.row
+        outgoing = Outgoing(
+            outbox_id=row.id,
+            kind=row.kind,
+            text=row.text,
+            buttons=tuple(
+                Button(button["title"], button["payload"], f"{row.id}.{index}")
+                for index, button in enumerate(row.buttons)
+            ),
+            author=self._words.content.current.desk_name if row.kind == "staff" else "",
+        )
+        try:
+            async with asyncio.timeout(self._send_seconds):
+                sent = await channel.send(ready.person, outgoing)
+        except RetryLaterError as error:
+            await self._later(ready, error)
+        except RejectedError as error:
+            await self._settle(ready, "failed", str(error))
+        except (UnsureError, TimeoutError) as error:
+            await self._settle(ready, "unknown", str(error) or "no answer in time")
+            await self._after_unknown(row.id)
+        else:
+            await self._delivered(ready, sent)
+
+    async def _delivered(self, ready: _Ready, sent: Sent) -> None:
+        await self._settle(ready, "sent", "", platform_id=sent.message_id)
+
+    async def _settle(self, ready: _Ready, state: str, detail: str, **values: object) -> None:
+        async with self._store.write() as connection:
+            await connection.execute(
+                update(Attempt)
+                .where(Attempt.id == ready.attempt_id)
+                .values(ended_at=now(), result=state, detail=detail[:500] or None)
+            )
+            await advance(connection, ready.row.id, ready.row.conversation_id, state, detail, **values)
+
+    async def _later(self, ready: _Ready, error: RetryLaterError) -> None:
+        """Put the row back in line: the platform said that it did not take it."""
+        pause = min(LONGEST_PAUSE_SECONDS, max(error.retry_after_seconds, 0.5 * 2 ** min(ready.number, 8)))
+        if error.retry_after_seconds > pause:
+            pause = error.retry_after_seconds
+        give_up = ready.row.created_at < now() - GIVE_UP_AFTER
+        async with self._store.write() as connection:
+            await connection.execute(
+                update(Attempt)
+                .where(Attempt.id == ready.attempt_id)
+                .values(ended_at=now(), result="later", detail=str(error)[:500])
+            )
+            if give_up:
+                await advance(connection, ready.row.id, ready.row.conversation_id, "failed", str(error))
+                return
+            # The one step back that is allowed: the platform has told us that nothing was taken.
+            await connection.execute(
+                update(Outbox)
+                .where(
+                    Outbox.id == ready.row.id,
+                    Outbox.state == "sending",
+                    Outbox.holder == self._gateway,
+                )
+                .values(
+                    state="queued",
+                    holder=None,
+                    sending_until=None,
+                    not_before=now() + timedelta(seconds=pause),
+                )
+            )
+
+    async def _refuse(self, connection: AsyncConnection, row: Row[Any]) -> None:
+        """An assistant row of an old epoch is never sent; its messages get a turn of now."""
+        await advance(connection, row.id, row.conversation_id, "refused", "the owner changed before it left")
+        if row.turn and not await self._part_was_sent(connection, row):
+            last_id = row.turn.rpartition(".")[2]
+            conversation = await ownership.get(connection, row.conversation_id)
+            if last_id.isdecimal() and conversation.state in ("bot", "waiting"):
+                await connection.execute(
+                    update(Message)
+                    .where(
+                        Message.id == int(last_id),
+                        Message.conversation_id == row.conversation_id,
+                        Message.handled,
+                    )
+                    .values(handled=False)
+                )
+
+    async def _part_was_sent(self, connection: AsyncConnection, row: Row[Any]) -> bool:
+        """Whether another answer of the same turn has left: then the turn is not run twice (I2)."""
+        found = await connection.execute(
+            select(Outbox.id)
+            .where(
+                Outbox.conversation_id == row.conversation_id,
+                Outbox.turn == row.turn,
+                Outbox.kind == "assistant",
+                Outbox.state.in_(("sending", "sent", "delivered", "read", "unknown")),
+            )
+            .limit(1)
+        )
+        return found.scalar_one_or_none() is not None
+
+    async def mark_unknown(self, outbox_id: int) -> None:
+        """A row whose sender is gone: nobody can say whether it arrived."""
+        async with self._store.write() as connection:
+            changed = await connection.execute(
+                update(Outbox)
+                .where(
+                    Outbox.id == outbox_id,
+                    Outbox.state == "sending",
+                    Outbox.sending_until < now(),
+                )
+                .values(state="unknown", detail="the gateway stopped while sending")
+                .returning(Outbox.conversation_id)
+            )
+            conversation_id = changed.scalar_one_or_none()
+            if conversation_id is None:
+                return
+            await add_event(
+                connection, conversation_id, "outbox.state", {"outbox": outbox_id, "state": "unknown"}
+            )
+        await self._after_unknown(outbox_id)
+
+    async def _after_unknown(self, outbox_id: int) -> None:
+        """Safety words go again; an assistant's answer is put before a person, who is told so."""
+        async with self._store.write() as connection:
+            row = (
+                await connection.execute(
+                    select(Outbox.__table__).where(Outbox.id == outbox_id, Outbox.state == "unknown")
+                )
+            ).one_or_none()
+            if row is None:
+                return
+            conversation = await ownership.get(connection, row.conversation_id)
+            if row.kind == "safety":
+                again = await add_outbox(
+                    connection, conversation, "safety", row.text, epoch=conversation.epoch,
+                    buttons=[Button(b["title"], b["payload"]) for b in row.buttons],
+                    category=row.category, grade=row.grade, turn=row.turn,
+                )  # fmt: skip
+                await add_audit(
+                    connection, CLOCK, "safety.again", conversation.id, conversation.epoch,
+                    outbox=outbox_id, again=again,
+                )  # fmt: skip
+            elif row.kind == "assistant" and conversation.state == "bot":
+                hit = Hit("R20", "P3", "fallback", ("an answer may not have arrived",))
+                raised = await ownership.escalate(
+                    connection, conversation, [hit], CLOCK, team=await self._words.route(connection, [hit]),
+                    withdrawable=True,
+                )  # fmt: skip
+                fresh = raised.conversation
+                await add_outbox(
+                    connection, fresh, "assistant",
+                    self._words.content.current.line("answer_unknown"), epoch=fresh.epoch,
+                )  # fmt: skip
+            elif row.kind == "staff":
+                await add_event(connection, conversation.id, "alert.unknown", {"outbox": outbox_id})
+
+    async def wait_until_quiet(self, conversation_id: int) -> None:
+        """Return once no assistant row of the conversation is `sending`; ten seconds at most.
+
+        A claim is answered to the moderator only after this: from then on nobody talks over them.
+        """
+        deadline = asyncio.get_running_loop().time() + CLAIM_WAIT_SECONDS
+        while True:
+            async with self._store.read() as connection:
+                query = select(Outbox.id).where(
+                    Outbox.conversation_id == conversation_id,
+                    Outbox.kind == "assistant",
+                    Outbox.state == "sending",
+                )
+                under_way = list((await connection.execute(query)).scalars())
+            if not under_way:
+                return
+            if asyncio.get_running_loop().time() >= deadline:
+                break
+            await asyncio.sleep(0.05)
+        async with self._store.write() as connection:
+            for outbox_id in under_way:
+                await advance(
+                    connection, outbox_id, conversation_id, "unknown", "still under way at the claim"
+                )
+
+
+async def next_row(connection: AsyncConnection, conversation_id: int) -> Row[Any] | None:
+    """The row whose turn it is: safety words first, else the oldest, if nothing is under way.
+
+    A row that waits for a retry holds back what was committed after it (I7); a failed, refused or
+    unknown one holds back nothing.
+    """
+    moment = now()
+    safety = await connection.execute(
+        select(Outbox.__table__)
+        .where(
+            Outbox.conversation_id == conversation_id,
+            Outbox.kind == "safety",
+            Outbox.state == "queued",
+            Outbox.not_before <= moment,
+        )
+        .order_by(Outbox.id)
+        .limit(1)
+    )
+    first = safety.one_or_none()
+    if first is not None:
+        return first
+    earlier = aliased(Outbox)
+    query = (
+        select(Outbox.__table__)
+        .where(
+            Outbox.conversation_id == conversation_id,
+            Outbox.state == "queued",
+            Outbox.not_before <= moment,
+            ~exists().where(
+                and_(
+                    earlier.conversation_id == conversation_id,
+                    earlier.id != Outbox.id,
+                    earlier.kind != "safety",
+                    or_(
+                        earlier.state == "sending",
+                        and_(earlier.state == "queued", earlier.id < Outbox.id),
+                    ),
+                )
+            ),
+        )
+        .order_by(Outbox.id)
+        .limit(1)
+    )
+    return (await connection.execute(query)).one_or_none()
+
+
+def may_send(row: Row[Any], conversation: Row[Any]) -> bool:
+    """The send rule: an assistant row leaves only while its epoch is in force and no person owns."""
+    if row.kind != "assistant":
+        return True
+    return bool(row.epoch == conversation.epoch and conversation.state in ("bot", "waiting"))

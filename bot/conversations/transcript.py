@@ -1,0 +1,130 @@
+"""One conversation as it is read: what came in and what went out, in the order it was written."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from bot.store.tables import Conversation, Message, Note, Outbox, Staff
+
+PUBLIC_STATES = ("sent", "delivered", "read")
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of a transcript.
+
+    `side` is person, assistant, safety, staff, notice or note. `author` is the member of staff
+    whom the record names; the public is shown the desk's name instead.
+    """
+
+    side: str
+    id: int
+    text: str
+    at: datetime
+    conversation_id: int
+    author: str | None = None
+    state: str | None = None
+    detail: str | None = None
+    kind: str = "text"
+    late: bool = False
+    buttons: tuple[dict[str, str], ...] = ()
+    slug: str | None = None
+    category: str | None = None
+    latitude: float | None = None
+    longitude: float | None = None
+    hits: tuple[dict[str, Any], ...] = ()
+    decision: dict[str, Any] = field(default_factory=dict)
+    platform_id: str | None = None
+
+
+async def read_transcript(
+    connection: AsyncConnection, conversation_id: int, *, notes: bool = True
+) -> list[Line]:
+    """Everything of one conversation, for staff.
+
+    Sorted by platform time, then platform sequence, then arrival; a late message stands where it
+    was written and says that it came late.
+    """
+    lines: list[tuple[tuple[Any, ...], Line]] = []
+    messages = await connection.execute(
+        select(Message.__table__).where(Message.conversation_id == conversation_id)
+    )
+    for m in messages:
+        lines.append(
+            (
+                (m.platform_time, 0, m.platform_sequence, m.id),
+                Line(
+                    "person", m.id, m.text, m.platform_time, conversation_id, kind=m.kind,
+                    late=m.late, latitude=m.latitude, longitude=m.longitude,
+                    hits=tuple(m.hits or ()), decision=m.decision or {}, platform_id=m.platform_id,
+                ),
+            )
+        )  # fmt: skip
+    sent = await connection.execute(
+        select(Outbox.__table__, Staff.name.label("author"))
+        .outerjoin(Staff, Staff.id == Outbox.author_id)
+        .where(Outbox.conversation_id == conversation_id)
+    )
+    for o in sent:
+        lines.append(((o.created_at, 1, 0, o.id), _outbox_line(o, o.author)))
+    if notes:
+        written = await connection.execute(
+            select(Note.__table__, Staff.name.label("author"))
+            .join(Staff, Staff.id == Note.staff_id)
+            .where(Note.conversation_id == conversation_id)
+        )
+        for n in written:
+            line = Line("note", n.id, n.text, n.created_at, conversation_id, author=n.author)
+            lines.append(((n.created_at, 2, 0, n.id), line))
+    return [line for _, line in sorted(lines, key=lambda pair: pair[0])]
+
+
+def _outbox_line(row: Any, author: str | None) -> Line:
+    return Line(
+        row.kind,
+        row.id,
+        row.text,
+        row.sent_at or row.created_at,
+        row.conversation_id,
+        author=author,
+        state=row.state,
+        detail=row.detail,
+        buttons=tuple({"title": b["title"], "token": f"{row.id}.{i}"} for i, b in enumerate(row.buttons)),
+        slug=row.slug,
+        category=row.category,
+    )
+
+
+async def read_public(connection: AsyncConnection, person_id: int, *, outbox_after: int = 0) -> list[Line]:
+    """What a person may see of their own conversations: their words, and what was sent to them.
+
+    Notes and whatever was not sent are left out; nobody of the staff is named.
+    """
+    lines: list[tuple[tuple[Any, ...], Line]] = []
+    mine = select(Conversation.id).where(Conversation.person_id == person_id)
+    if outbox_after == 0:
+        messages = await connection.execute(
+            select(Message.__table__).where(Message.conversation_id.in_(mine))
+        )
+        for m in messages:
+            line = Line(
+                "person", m.id, m.text, m.received_at, m.conversation_id, kind=m.kind,
+                platform_id=m.platform_id,
+            )  # fmt: skip
+            lines.append(((m.received_at, 0, m.id), line))
+    sent = await connection.execute(
+        select(Outbox.__table__).where(
+            Outbox.conversation_id.in_(mine),
+            Outbox.id > outbox_after,
+            Outbox.state.in_(PUBLIC_STATES),
+        )
+    )
+    for o in sent:
+        line = _outbox_line(o, None)
+        lines.append(((o.sent_at or o.created_at, 1, o.id), line))
+    return [line for _, line in sorted(lines, key=lambda pair: pair[0])]

@@ -1,0 +1,242 @@
+"""Turns what was found into the approved words that a person reads, row by row."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import Row, or_, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from bot.assistant.client import Reading
+from bot.assistant.content import LiveContent
+from bot.handover.ownership import Raised
+from bot.handover.shift import is_on_shift
+from bot.messages import PERSON as THE_PERSON
+from bot.messages import URGENT, Button, Grade, Hit
+from bot.safety import Screen
+from bot.store.record import add_audit, add_outbox, change_conversation, now
+from bot.store.tables import Outbox
+
+REPEAT_AFTER = timedelta(minutes=10)
+QUIET_AFTER_STAFF = timedelta(minutes=2)
+
+SAFE_YES = "fc:safe_yes"
+SAFE_NO = "fc:safe_no"
+WITHDRAW = "fc:withdraw"
+PERSON = "fc:person"
+NONE_OF_THESE = "fc:none"
+FAQ = "fc:faq:"
+
+
+class Words:
+    """Writes the rows that follow an escalation: safety words, and the truth about a person."""
+
+    def __init__(self, screen: Screen, content: LiveContent) -> None:
+        self.screen = screen
+        self.content = content
+
+    async def route(self, connection: AsyncConnection, hits: Sequence[Hit]) -> str:
+        """The team that serves the most urgent of these hits.
+
+        A P1 or P2 goes to the team that covers, while nobody of its own is on shift and somebody
+        of the covering team is; a restricted team is never covered by one that is not.
+        """
+        worst = min(hits, key=lambda hit: hit.grade)
+        content = self.content.current
+        team = content.team_for(worst.category, worst.grade)
+        known = content.teams.get("teams", {}).get(team, {})
+        cover = known.get("covered_by")
+        if (
+            worst.grade in URGENT
+            and cover
+            and not known.get("restricted")
+            and not await is_on_shift(connection, worst.grade, team, own_members_only=True)
+            and await is_on_shift(connection, worst.grade, cover, own_members_only=True)
+        ):
+            return str(cover)
+        return team
+
+    def model_hits(self, readings: Sequence[Reading]) -> list[Hit]:
+        """What the model's net finds: each category at its own low threshold."""
+        hits: dict[str, Hit] = {}
+        for reading in readings:
+            for category, probability in reading.risks:
+                known = self.screen.categories.get(category)
+                if known is None or probability < known.understanding_threshold:
+                    continue
+                grade: Grade = known.priority
+                hits.setdefault(category, Hit(category, grade, "understanding", (f"{probability:.2f}",)))
+        return list(hits.values())
+
+    def safety_text(self, category: str, grade: str) -> str:
+        """The safety words of a category; for a P1 the 999 block comes first."""
+        lines = list(self.screen.words(category).safety)
+        if grade != "P1":
+            return "\n".join(lines)
+        block = self.content.current.line("block_999")
+        plain = _flat(block)
+        rest = [line for line in lines if _flat(line) not in plain]
+        return "\n".join([block, "", *rest]).strip() if rest else block
+
+    async def after_escalation(
+        self,
+        connection: AsyncConnection,
+        raised: Raised,
+        hits: Sequence[Hit],
+        *,
+        was: Row[Any],
+        turn: str | None = None,
+        quiet_reason: str | None = None,
+    ) -> None:
+        """Write the words that follow hits, in the transaction that escalated.
+
+        Safety words of every urgent category that needs them (I6); words of a P3 or P4 only while
+        nobody of the staff owns; then one sentence about the person who will read, when the
+        conversation began to wait or its grade rose.
+        """
+        row = raised.conversation
+        owned = row.state == "human"
+        for hit in _once_each(hits):
+            urgent = hit.grade in URGENT
+            if owned and not urgent:
+                continue
+            if quiet_reason is not None and not urgent:
+                continue
+            if not await self._is_due(connection, was, raised, hit):
+                continue
+            words = self.screen.words(hit.category)
+            buttons: tuple[Button, ...] = ()
+            if words.subject_hidden and not owned:
+                buttons = (
+                    Button(self.content.current.line("safe_yes_title"), SAFE_YES),
+                    Button(self.content.current.line("safe_no_title"), SAFE_NO),
+                )
+                await change_conversation(connection, row.id, safe_check="asked", safe_category=hit.category)
+            await add_outbox(
+                connection,
+                row,
+                "safety" if urgent else "assistant",
+                self.safety_text(hit.category, hit.grade),
+                epoch=row.epoch,
+                buttons=buttons,
+                category=hit.category,
+                grade=hit.grade,
+                turn=turn,
+            )
+        if not owned and (raised.moved or raised.rose):
+            await self.tell_truth(connection, row, turn=turn, quiet_reason=quiet_reason)
+
+    async def tell_truth(
+        self,
+        connection: AsyncConnection,
+        row: Row[Any],
+        *,
+        turn: str | None = None,
+        quiet_reason: str | None = None,
+    ) -> None:
+        """One true sentence about who will read this (I11), and the way to take it back.
+
+        `quiet_reason` is a wording key said before it, where no category has words of its own.
+        """
+        content = self.content.current
+        parts: list[str] = []
+        if quiet_reason is not None:
+            parts.append(content.line(quiet_reason))
+        if await is_on_shift(connection, row.grade, row.team):
+            sentence = (
+                self.screen.words(row.category).handover
+                if row.category
+                else content.line("handed_over_default")
+            )
+            parts.append(sentence)
+        else:
+            parts.append(content.line("queued_off_shift"))
+        buttons: tuple[Button, ...] = ()
+        if row.withdrawable:
+            parts.append(content.line("withdraw_offer"))
+            buttons = (Button(content.line("withdraw_title"), WITHDRAW),)
+        await add_outbox(
+            connection, row, "assistant", "\n".join(parts), epoch=row.epoch, buttons=buttons,
+            turn=turn,
+        )  # fmt: skip
+
+    async def _is_due(self, connection: AsyncConnection, was: Row[Any], raised: Raised, hit: Hit) -> bool:
+        """Whether a category's words go out now (I6).
+
+        A category new to the conversation, or a rise, gets them at once. Otherwise not within ten
+        minutes of having been sent, nor within two minutes of a staff reply. A row still in line
+        counts as sent: it will be, or it becomes unknown and is sent again.
+        """
+        if hit.category in raised.new_categories or raised.rose:
+            return True
+        if was.last_staff_at is not None and was.last_staff_at > now() - QUIET_AFTER_STAFF:
+            return False
+        recent = await connection.execute(
+            select(Outbox.id)
+            .where(
+                Outbox.conversation_id == was.id,
+                Outbox.category == hit.category,
+                or_(
+                    Outbox.state.in_(("queued", "sending")),
+                    Outbox.state.in_(("sent", "delivered", "read")) & (Outbox.sent_at > now() - REPEAT_AFTER),
+                ),
+            )
+            .limit(1)
+        )
+        return recent.scalar_one_or_none() is None
+
+    async def reopened(self, connection: AsyncConnection, row: Row[Any]) -> None:
+        """Tell a person who wrote again after staff had closed that staff will read it."""
+        on_shift = await is_on_shift(connection, row.grade, row.team)
+        key = "after_reopened" if on_shift else "after_reopened_off_shift"
+        await add_outbox(connection, row, "assistant", self.content.current.line(key), epoch=row.epoch)
+
+    async def holding_line(self, connection: AsyncConnection, row: Row[Any], turn: str | None) -> None:
+        """What a waiting P1 or P2 hears on writing again: true of who is on shift."""
+        on_shift = await is_on_shift(connection, row.grade, row.team)
+        key = "holding_line" if on_shift else "holding_line_off_shift"
+        await add_outbox(
+            connection, row, "assistant", self.content.current.line(key), epoch=row.epoch, turn=turn
+        )
+
+    async def after_safe_check(
+        self, connection: AsyncConnection, row: Row[Any], answer: str, turn: str | None
+    ) -> None:
+        """What follows a yes or a no to "Is it safe for you to chat here?"."""
+        content = self.content.current
+        await change_conversation(
+            connection, row.id, safe_check=answer,
+            pending_answer=None if answer == "yes" else row.pending_answer,
+        )  # fmt: skip
+        if answer == "no":
+            await add_outbox(
+                connection, row, "assistant", content.line("safe_no_reply"), epoch=row.epoch,
+                turn=turn,
+            )  # fmt: skip
+            return
+        category = row.safe_category or row.category
+        lines = self.screen.words(category).after_safe_check if category else ()
+        if lines:
+            await add_outbox(connection, row, "assistant", "\n".join(lines), epoch=row.epoch, turn=turn)
+        if row.pending_answer and row.grade != "P1":
+            text = content.answer(row.pending_answer)
+            if text:
+                await add_outbox(
+                    connection, row, "assistant", text, epoch=row.epoch, slug=row.pending_answer,
+                    turn=turn,
+                )  # fmt: skip
+        await add_audit(connection, THE_PERSON, "safe_check", row.id, row.epoch, answer=answer)
+
+
+def _flat(text: str) -> str:
+    return " ".join(text.casefold().replace("*", "").split())
+
+
+def _once_each(hits: Sequence[Hit]) -> list[Hit]:
+    """The most urgent hit of each category, the most urgent category first."""
+    best: dict[str, Hit] = {}
+    for hit in sorted(hits, key=lambda hit: hit.grade):
+        best.setdefault(hit.category, hit)
+    return list(best.values())

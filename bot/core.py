@@ -1,0 +1,126 @@
+"""The parts of one gateway, wired together without any page or socket: what `app.py` serves.
+
+Kept apart from `app.py` so that `evaluate` and tests run the very same parts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import secrets
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import structlog
+
+from bot.assistant import Assistant, LiveContent, content_from_files
+from bot.conversations.clocks import Clocks
+from bot.conversations.desk import Desk
+from bot.conversations.door import Door
+from bot.conversations.outbox import OutboxSender
+from bot.conversations.turn import Turns
+from bot.conversations.words import Words
+from bot.errors import StoreUnavailableError
+from bot.messages import Channel
+from bot.safety import Screen
+from bot.settings import Settings
+from bot.store import Bell, Store
+
+log = structlog.get_logger(__name__)
+
+
+def gateway_name() -> str:
+    """A name for this process that no other has, nor had before a restart."""
+    return f"{socket.gethostname()[:30]}-{os.getpid()}-{secrets.token_hex(4)}"
+
+
+@dataclass(slots=True)
+class Core:
+    """Everything that one gateway holds."""
+
+    settings: Settings
+    store: Store
+    bell: Bell
+    content: LiveContent
+    screen: Screen
+    words: Words
+    assistant: Assistant
+    door: Door
+    turns: Turns
+    outbox: OutboxSender
+    clocks: Clocks
+    desk: Desk
+    name: str
+    _tasks: list[asyncio.Task[None]] = field(default_factory=list)
+
+    async def start(self) -> None:
+        """Read the live words, and begin to send and to keep time."""
+        await self.bell.start()
+        with contextlib.suppress(StoreUnavailableError):
+            await self.content.refresh(self.store)
+        self._tasks = [
+            asyncio.create_task(self.outbox.run(), name="outbox"),
+            asyncio.create_task(self.clocks.run(), name="clocks"),
+        ]
+
+    async def stop(self, seconds: float = 15.0) -> None:
+        """Let turns and sends under way end, then close everything."""
+        await self.turns.drain(seconds)
+        await self.outbox.stop(seconds)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.assistant.close()
+        await self.bell.stop()
+        await self.store.close()
+
+
+def build_core(settings: Settings, channels: Mapping[str, Channel]) -> Core:
+    """Wire the parts of one gateway.
+
+    Raises:
+        ContentError: a file of content is wrong.
+        SettingError: a setting is wrong.
+    """
+    name = gateway_name()
+    store = Store(settings.database_url)
+    bell = Bell(settings.redis_url)
+    content = LiveContent(content_from_files(settings.force, settings.data))
+    screen = Screen.load(settings.data / "risk")
+    words = Words(screen, content)
+    assistant = Assistant(
+        settings.assistant_urls,
+        settings.assistant_secret,
+        timeout_seconds=settings.assistant_timeout_seconds,
+    )
+    turns = Turns(store, bell, words, assistant, gateway=name, lease_seconds=settings.lease_seconds)
+    outbox = OutboxSender(
+        store,
+        bell,
+        words,
+        channels,
+        gateway=name,
+        send_timeout_seconds=settings.send_timeout_seconds,
+        poll_seconds=settings.poll_seconds,
+    )
+    clocks = Clocks(
+        store, bell, words, turns, assistant, content, gateway=name,
+        poll_seconds=settings.poll_seconds,
+    )  # fmt: skip
+    return Core(
+        settings=settings,
+        store=store,
+        bell=bell,
+        content=content,
+        screen=screen,
+        words=words,
+        assistant=assistant,
+        door=Door(store, bell, words, channels, turns.kick),
+        turns=turns,
+        outbox=outbox,
+        clocks=clocks,
+        desk=Desk(store, bell, words, outbox, assistant),
+        name=name,
+    )

@@ -1,0 +1,60 @@
+"""Releases: an empty database is seeded from the files; exactly one release is live."""
+
+from __future__ import annotations
+
+from sqlalchemy import insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from bot.assistant.content import Content
+from bot.messages import Actor
+from bot.store import Store
+from bot.store.record import add_audit, now, upsert
+from bot.store.tables import Release, ReleaseItem, Team
+
+
+async def seed(store: Store, content: Content, actor: Actor) -> bool:
+    """Make the files' content the first release of an empty database. False: there is one already."""
+    async with store.write() as connection:
+        existing = await connection.execute(select(Release.id).limit(1))
+        if existing.scalar_one_or_none() is not None:
+            return False
+        await _publish(connection, content, actor)
+    return True
+
+
+async def publish(store: Store, content: Content, actor: Actor) -> int:
+    """Make this content live, in one transaction. Returns the id of the release."""
+    async with store.write() as connection:
+        return await _publish(connection, content, actor)
+
+
+async def _publish(connection: AsyncConnection, content: Content, actor: Actor) -> int:
+    await connection.execute(update(Release).where(Release.live).values(live=False))
+    release_id = (
+        await connection.execute(
+            insert(Release)
+            .values(sha256=content.sha256, live=True, created_at=now(), created_by=actor.name)
+            .returning(Release.id)
+        )
+    ).scalar_one()
+    await connection.execute(
+        insert(ReleaseItem),
+        [
+            {"release_id": release_id, "kind": kind, "key": key, "body": body}
+            for kind, key, body in content.items()
+        ],
+    )
+    for key, team in content.teams["teams"].items():
+        values = {
+            "name": team["name"],
+            "grades": list(team.get("grades", [])),
+            "categories": list(team.get("categories", [])),
+            "restricted": bool(team.get("restricted", False)),
+        }
+        await connection.execute(
+            upsert(connection, Team)
+            .values(key=key, **values)
+            .on_conflict_do_update(index_elements=["key"], set_=values)
+        )
+    await add_audit(connection, actor, "release", None, None, release=release_id, sha256=content.sha256)
+    return int(release_id)
