@@ -389,7 +389,8 @@ async def _lock_person(connection: AsyncConnection, incoming: Incoming) -> Row[A
         Person.channel == incoming.channel, Person.platform_id == incoming.person
     )
     if connection.dialect.name != "sqlite":
-        query = query.with_for_update()
+        # NO KEY: a foreign key's own check of this row, in a turn under way, must not wait for us.
+        query = query.with_for_update(key_share=True)
     return (await connection.execute(query)).one()
 
 

@@ -68,6 +68,8 @@ class _Plan:
     safe_check: str | None = None
     withdraw: bool = False
     ask: dict[str, Any] | None = None
+    question: str | None = None
+    """The one question about a message that has been passed on already."""
     ask_answered: bool = False
     unavailable: bool = False
     reading: Reading | None = None
@@ -285,11 +287,14 @@ class Turns:
 
     def _question(self, words: Sequence[Row[Any]], row: Row[Any], plan: _Plan) -> None:
         """The one question that an ambiguous message needs before anything else."""
-        if row.state not in ("bot", "waiting") or row.grade in URGENT or row.ask:
+        if row.state not in ("bot", "waiting") or row.ask:
             return
         for message in words:
             result = self._words.screen.check(message.text)
-            if result.ask is not None and not result.hits and not message.hits:
+            if result.ask is not None and (result.hits or message.hits):
+                plan.question = result.ask
+                return
+            if result.ask is not None:
                 plan.ask = {
                     "key": result.ask,
                     "category": result.ask_category or "R20",
@@ -398,12 +403,21 @@ class _Application:
             return row
         if row.ask and not plan.ask_answered:
             row = await self._end_question(row)
+        if plan.question is not None and any(m.raised for m in self._taken.messages):
+            row = await self._question(row, plan.question)
         if plan.restarted:
             await self._say(row, "form_restarted")
         if plan.form != row.form and row.state == "bot":
             await change_conversation(self._connection, row.id, form=plan.form)
         for part in plan.parts:
             row = await self._part(row, part, urgent_before=urgent_before)
+        return row
+
+    async def _question(self, row: Row[Any], key: str) -> Row[Any]:
+        """Ask the one question that makes the reason clearer, unless one was asked already."""
+        row = await ownership.get(self._connection, row.id)
+        if row.state == "waiting" and row.safe_check != "asked":
+            await self._say(row, key)
         return row
 
     async def _part(self, row: Row[Any], part: Part, *, urgent_before: bool) -> Row[Any]:
@@ -518,7 +532,8 @@ class _Application:
 
     async def _door_spoke(self, row: Row[Any]) -> bool:
         """Whether the door has said something on these messages already."""
-        first = min(message.received_at for message in self._taken.messages)
+        # The door may speak on opening the conversation, a moment before it stores the message.
+        first = min(m.received_at for m in self._taken.messages) - timedelta(seconds=1)
         found = await self._connection.execute(
             select(Outbox.id)
             .where(

@@ -72,13 +72,39 @@ class Words:
 
     def safety_text(self, category: str, grade: str) -> str:
         """The safety words of a category; for a P1 the 999 block comes first."""
+        return self._text(category, block=grade == "P1", drop_block_lines=grade == "P1")
+
+    def _text(self, category: str, *, block: bool, drop_block_lines: bool) -> str:
         lines = list(self.screen.words(category).safety)
-        if grade != "P1":
-            return "\n".join(lines)
-        block = self.content.current.line("block_999")
-        plain = _flat(block)
-        rest = [line for line in lines if _flat(line) not in plain]
-        return "\n".join([block, "", *rest]).strip() if rest else block
+        words = self.content.current.line("block_999")
+        if drop_block_lines:
+            plain = _flat(words)
+            lines = [line for line in lines if _flat(line) not in plain]
+        if block:
+            return "\n".join([words, "", *lines]).strip()
+        return "\n".join(lines)
+
+    async def _block_is_due(self, connection: AsyncConnection, raised: Raised) -> bool:
+        """Whether the 999 block goes before a P1's words: once, and again after ten minutes."""
+        if raised.rose:
+            return True
+        return not await self._went_out(connection, raised.conversation.id, Outbox.grade == "P1")
+
+    async def _went_out(self, connection: AsyncConnection, conversation_id: int, which: Any) -> bool:
+        """Whether such safety words were sent within ten minutes, or are in line to be sent."""
+        recent = await connection.execute(
+            select(Outbox.id)
+            .where(
+                Outbox.conversation_id == conversation_id,
+                which,
+                or_(
+                    Outbox.state.in_(("queued", "sending")),
+                    Outbox.state.in_(("sent", "delivered", "read")) & (Outbox.sent_at > now() - REPEAT_AFTER),
+                ),
+            )
+            .limit(1)
+        )
+        return recent.scalar_one_or_none() is not None
 
     async def after_escalation(
         self,
@@ -98,6 +124,8 @@ class Words:
         """
         row = raised.conversation
         owned = row.state == "human"
+        block = await self._block_is_due(connection, raised)
+        block_sent = False
         for hit in _once_each(hits):
             urgent = hit.grade in URGENT
             if owned and not urgent:
@@ -105,6 +133,12 @@ class Words:
             if quiet_reason is not None and not urgent:
                 continue
             if not await self._is_due(connection, was, raised, hit):
+                continue
+            with_block = block and hit.grade == "P1" and not block_sent
+            text = self._text(hit.category, block=with_block, drop_block_lines=with_block or block_sent)
+            block_sent = block_sent or with_block
+            if not text:
+                # The 999 block, sent a moment ago, has said it all.
                 continue
             words = self.screen.words(hit.category)
             buttons: tuple[Button, ...] = ()
@@ -118,7 +152,7 @@ class Words:
                 connection,
                 row,
                 "safety" if urgent else "assistant",
-                self.safety_text(hit.category, hit.grade),
+                text,
                 epoch=row.epoch,
                 buttons=buttons,
                 category=hit.category,
@@ -173,19 +207,7 @@ class Words:
             return True
         if was.last_staff_at is not None and was.last_staff_at > now() - QUIET_AFTER_STAFF:
             return False
-        recent = await connection.execute(
-            select(Outbox.id)
-            .where(
-                Outbox.conversation_id == was.id,
-                Outbox.category == hit.category,
-                or_(
-                    Outbox.state.in_(("queued", "sending")),
-                    Outbox.state.in_(("sent", "delivered", "read")) & (Outbox.sent_at > now() - REPEAT_AFTER),
-                ),
-            )
-            .limit(1)
-        )
-        return recent.scalar_one_or_none() is None
+        return not await self._went_out(connection, was.id, Outbox.category == hit.category)
 
     async def reopened(self, connection: AsyncConnection, row: Row[Any]) -> None:
         """Tell a person who wrote again after staff had closed that staff will read it."""

@@ -40,7 +40,8 @@ async def lock_conversation(connection: AsyncConnection, conversation_id: int) -
     """
     query = select(Conversation.__table__).where(Conversation.id == conversation_id)
     if not is_sqlite(connection):
-        query = query.with_for_update()
+        # NO KEY: rows that point at the conversation may be written by others meanwhile.
+        query = query.with_for_update(key_share=True)
     return (await connection.execute(query)).one_or_none()
 
 
@@ -74,10 +75,14 @@ async def events_after(
     cursor: Cursor,
     *,
     conversation_id: int | None = None,
+    person_id: int | None = None,
     kinds: Sequence[str] = (),
     limit: int = 500,
 ) -> list[Row[Any]]:
     """Events after `cursor` (xid, id) in commit order, none of them ever missed.
+
+    `person_id` takes all conversations of one person, in one query: two queries would each stop at
+    a place of their own, and a shared cursor would skip what lies between.
 
     PostgreSQL gives ids before commit, so rows can appear behind the cursor. Reading stops below
     the oldest running transaction, and the order is by transaction first: whatever appears later
@@ -88,6 +93,9 @@ async def events_after(
     )
     if conversation_id is not None:
         query = query.where(Event.conversation_id == conversation_id)
+    if person_id is not None:
+        mine = select(Conversation.id).where(Conversation.person_id == person_id)
+        query = query.where(Event.conversation_id.in_(mine))
     if kinds:
         query = query.where(Event.kind.in_(kinds))
     if not is_sqlite(connection):
