@@ -1,0 +1,484 @@
+"""Reading of `data/risk/`: words, categories and ambiguous messages, with errors that name a line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+from bot.errors import ContentError
+from bot.messages import GRADES
+from bot.safety.normalise import BREAK, normalise, tokens
+from bot.safety.phrases import Phrase, Reader, Rule, Step
+from bot.safety.words import Dictionary, inflect
+
+CATEGORIES: Final = tuple(f"R{number:02}" for number in range(1, 21))
+WORDS_FILE: Final = "words.yml"
+AMBIGUOUS_FILE: Final = "ambiguous.yml"
+
+PRONOUNS: Final = frozenset({"i", "me", "my", "myself"})
+"""Words that always stand for the family of the same name: "us" and "wor" are "me" and "my" here."""
+
+_REQUIRED: Final = frozenset(
+    {"id", "name", "definition", "priority", "understanding_threshold", "team", "safety",
+     "handover", "phrases", "examples", "near_misses"}
+)  # fmt: skip
+_OPTIONAL: Final = frozenset(
+    {"subject_hidden", "after_safe_check", "after_hidden", "combinations", "priority_rule"}
+)
+_MOST_FORMS: Final = 64
+
+
+class _Line(str):
+    """A text of a YAML file that knows its line, counted from 1."""
+
+    line: int = 0
+
+
+class _Loader(yaml.SafeLoader):
+    """Safe YAML whose texts know their line and whose keys may not repeat."""
+
+    def construct_scalar(self, node: yaml.ScalarNode | yaml.MappingNode) -> Any:
+        value = super().construct_scalar(node)
+        if node.tag == "tag:yaml.org,2002:str":
+            text = _Line(value)
+            text.line = node.start_mark.line + 1
+            return text
+        return value
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if key.value in seen:
+                raise yaml.MarkedYAMLError(
+                    problem=f"the key {key.value!r} stands twice", problem_mark=key.start_mark
+                )
+            seen.add(key.value)
+        mapping: dict[Any, Any] = super().construct_mapping(node, deep=True)
+        return mapping
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A message that must raise its category, at this priority."""
+
+    text: str
+    priority: str
+
+
+@dataclass(frozen=True, slots=True)
+class Category:
+    """One file of `data/risk/`, without its patterns."""
+
+    id: str
+    name: str
+    definition: str
+    priority: str
+    understanding_threshold: float
+    team: str
+    subject_hidden: bool
+    safety: tuple[str, ...]
+    after_safe_check: tuple[str, ...]
+    handover: str
+    examples: tuple[Example, ...]
+    near_misses: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """Everything that `data/risk/` says, ready to use."""
+
+    categories: Mapping[str, Category]
+    reader: Reader
+    dictionary: Dictionary
+    silent: Rule | None
+    """The rule for a message without any word."""
+    examples_of_nothing: tuple[str, ...]
+    """Messages that must raise nothing at all."""
+    ambiguous_examples: tuple[tuple[str, Rule], ...]
+
+
+def load(folder: Path) -> Content:
+    """Read and compile the folder.
+
+    Raises:
+        ContentError: a file is missing or wrong; the message names the file and the line.
+    """
+    return _Compiler(folder).compile()
+
+
+@dataclass(slots=True)
+class _Compiler:
+    folder: Path
+    _file: str = ""
+    _concepts: dict[str, int] = field(default_factory=dict)
+    _meanings: dict[str, set[int]] = field(default_factory=dict)
+    _compounds: dict[tuple[Step, ...], set[int]] = field(default_factory=dict)
+    _families: dict[str, list[str]] = field(default_factory=dict)
+    _spellings: dict[str, str] = field(default_factory=dict)
+    _rules: list[Rule] = field(default_factory=list)
+    _literals: dict[int, str] = field(default_factory=dict)
+    _numerals: set[str] = field(default_factory=lambda: {"number", "child_number"})
+
+    def compile(self) -> Content:
+        words = self._mapping(WORDS_FILE)
+        self._known(words, {"spellings", "soft", "ignored", "forgiven", "never_typos", "families", "idioms",
+                            "examples_of_nothing"})  # fmt: skip
+        for plain, odds in self._section(words, "spellings").items():
+            for odd in self._split(odds):
+                self._spellings[odd] = str(plain)
+        for name, entries in self._section(words, "families").items():
+            self._families[str(name)] = self._split(entries)
+        soft = self._concept("<soft>")
+        for word in self._split(words.get("soft", "")):
+            self._meanings.setdefault(word, set()).add(soft)
+        for text in self._texts(words, "idioms"):
+            self._rule("idiom", None, text, [text], 0, ())
+        idioms = list(self._rules)
+        self._rules.clear()
+        categories = {}
+        for identity in CATEGORIES:
+            categories[identity] = self._category(identity)
+        silent, ambiguous = self._ambiguous()
+        dictionary = Dictionary(
+            self._meanings,
+            self._spellings,
+            self._split(words.get("forgiven", "")),
+            self._split(words.get("never_typos", "")),
+            self._concept("<child_number>"),
+            self._concept("<number>"),
+        )
+        compounds = [
+            (Phrase(steps), sorted(meanings), all(step.concept in self._literals for step in steps))
+            for steps, meanings in self._compounds.items()
+        ]
+        reader = Reader(
+            dictionary, compounds, idioms, self._rules, soft,
+            frozenset(self._split(words.get("ignored", ""))),
+        )  # fmt: skip
+        return Content(
+            categories,
+            reader,
+            dictionary,
+            silent,
+            tuple(self._texts(words, "examples_of_nothing")),
+            tuple(ambiguous),
+        )
+
+    # ---- files -------------------------------------------------------------------------------
+
+    def _mapping(self, name: str) -> dict[str, Any]:
+        self._file = name
+        path = self.folder / name
+        try:
+            with path.open(encoding="utf-8") as stream:
+                loaded = yaml.load(stream, Loader=_Loader)  # noqa: S506 - a SafeLoader of ours
+        except OSError as error:
+            raise ContentError(f"{path}: cannot be read ({error.strerror})") from error
+        except UnicodeDecodeError as error:
+            raise ContentError(f"{path}: is not UTF-8 text") from error
+        except yaml.MarkedYAMLError as error:
+            mark = error.problem_mark
+            line = mark.line + 1 if mark else 1
+            raise ContentError(f"{path}, line {line}: {error.problem}") from error
+        except yaml.YAMLError as error:
+            raise ContentError(f"{path}: {error}") from error
+        if not isinstance(loaded, dict):
+            raise ContentError(f"{path}, line 1: must hold keys and values")
+        return loaded
+
+    def _wrong(self, message: str, at: object = None) -> ContentError:
+        line = at.line if isinstance(at, _Line) else 1
+        return ContentError(f"{self.folder / self._file}, line {line}: {message}")
+
+    def _known(self, mapping: dict[str, Any], known: Iterable[str]) -> None:
+        for key in mapping:
+            if key not in known:
+                raise self._wrong(f"unknown key {str(key)!r}", key)
+
+    def _section(self, mapping: dict[str, Any], key: str) -> dict[Any, Any]:
+        section = mapping.get(key)
+        if not isinstance(section, dict):
+            raise self._wrong(f"{key!r} must hold keys and values")
+        return section
+
+    def _texts(self, mapping: dict[Any, Any], key: str) -> list[str]:
+        value = mapping.get(key) or []
+        if not isinstance(value, list):
+            raise self._wrong(f"{key!r} must be a list")
+        for text in value:
+            if not isinstance(text, str) or not text.strip():
+                raise self._wrong(f"{key!r} holds {text!r}: write it as text, in quotes")
+        return value
+
+    def _split(self, value: object) -> list[str]:
+        if not isinstance(value, str):
+            raise self._wrong(f"{value!r} must be words with commas between them, in quotes")
+        return [part.strip() for part in value.replace("\n", " ").split(",") if part.strip()]
+
+    def _grade(self, value: object, at: object) -> str:
+        if value not in GRADES:
+            raise self._wrong(f"priority must be P1, P2, P3 or P4, not {value!r}", at or value)
+        return str(value)
+
+    # ---- a category --------------------------------------------------------------------------
+
+    def _category(self, identity: str) -> Category:
+        data = self._mapping(f"{identity}.yml")
+        self._known(data, _REQUIRED | _OPTIONAL)
+        missing = sorted(_REQUIRED - data.keys())
+        if missing:
+            raise self._wrong(f"missing: {', '.join(missing)}")
+        if data["id"] != identity:
+            raise self._wrong(f"id must be {identity}", data["id"])
+        threshold = data["understanding_threshold"]
+        if not isinstance(threshold, float) or not 0 < threshold < 1:
+            raise self._wrong("understanding_threshold must be a number between 0 and 1")
+        for key in ("phrases", "combinations", "examples"):
+            if not isinstance(data.get(key, []), list):
+                raise self._wrong(f"{key!r} must be a list")
+        for group in data["phrases"]:
+            if not isinstance(group, dict):
+                raise self._wrong(f"a group of phrases needs priority and match, not {group!r}", group)
+            self._known(group, {"priority", "match", "unless"})
+            grade = self._grade(group.get("priority"), None)
+            for text in self._texts(group, "match"):
+                self._rule(identity, grade, text, [text], 0, self._texts(group, "unless"))
+        for group in data.get("combinations", []):
+            if not isinstance(group, dict):
+                raise self._wrong(f"a combination needs priority and all, not {group!r}", group)
+            self._known(group, {"priority", "all", "within", "unless"})
+            grade = self._grade(group.get("priority"), None)
+            signals = self._texts(group, "all")
+            within = group.get("within", 10)
+            if len(signals) < 2 or not isinstance(within, int) or not 0 < within <= 40:
+                raise self._wrong(
+                    "a combination needs two signals or more, and 'within' from 1 to 40 words",
+                    signals[0] if signals else None,
+                )
+            self._rule(identity, grade, " + ".join(signals), signals, within,
+                       self._texts(group, "unless"))  # fmt: skip
+        examples = []
+        for example in data["examples"]:
+            if not isinstance(example, dict) or not isinstance(example.get("text"), str):
+                raise self._wrong(f"an example needs text and priority, not {example!r}", example)
+            grade = self._grade(example.get("priority"), example["text"])
+            examples.append(Example(str(example["text"]), grade))
+        return Category(
+            id=identity,
+            name=str(data["name"]),
+            definition=str(data["definition"]),
+            priority=self._grade(data["priority"], data["priority"]),
+            understanding_threshold=threshold,
+            team=str(data["team"]),
+            subject_hidden=bool(data.get("subject_hidden", False)),
+            safety=tuple(str(text) for text in self._texts(data, "safety")),
+            after_safe_check=tuple(str(text) for text in self._texts(data, "after_safe_check")),
+            handover=str(data["handover"]),
+            examples=tuple(examples),
+            near_misses=tuple(str(text) for text in self._texts(data, "near_misses")),
+        )
+
+    def _ambiguous(self) -> tuple[Rule | None, list[tuple[str, Rule]]]:
+        data = self._mapping(AMBIGUOUS_FILE)
+        self._known(data, {"messages"})
+        silent: Rule | None = None
+        examples: list[tuple[str, Rule]] = []
+        entries = data.get("messages")
+        if not isinstance(entries, list):
+            raise self._wrong("'messages' must be a list")
+        for entry in entries:
+            if not isinstance(entry, dict) or not isinstance(entry.get("example"), str):
+                raise self._wrong(f"an ambiguous message needs an example, not {entry!r}", entry)
+            self._known(entry, {"example", "match", "silent", "ask", "category", "priority",
+                                "if_unanswered", "unless"})  # fmt: skip
+            at = entry["example"]
+            category = entry.get("category")
+            if category not in CATEGORIES:
+                raise self._wrong(f"unknown category {category!r}", at)
+            raised = entry.get("priority")
+            if raised is not None:
+                raised = self._grade(raised, at)
+            later = entry.get("if_unanswered")
+            if later is not None:
+                later = self._grade(later, at)
+            if raised is None and entry.get("ask") is None:
+                raise self._wrong("must ask something or raise a priority", at)
+            ask = entry.get("ask")
+            if entry.get("silent"):
+                silent = Rule(0, category, raised, "no words", (), ask=ask, ask_priority=later)
+                examples.append((str(at), silent))
+                continue
+            rule = None
+            for text in self._texts(entry, "match"):
+                unless = self._texts(entry, "unless")
+                rule = self._rule(category, raised, text, [text], 0, unless, ask, later)
+            if rule is None:
+                raise self._wrong("'match' is empty", at)
+            examples.append((str(at), rule))
+        return silent, examples
+
+    # ---- patterns ----------------------------------------------------------------------------
+
+    def _rule(
+        self,
+        category: str,
+        grade: str | None,
+        text: str,
+        signals: list[str],
+        within: int,
+        unless: Iterable[str],
+        ask: str | None = None,
+        ask_priority: str | None = None,
+    ) -> Rule:
+        """Compile one rule and keep it. Optional words make several rules of it; the last is given
+        back, and all carry the same words to explain them."""
+        contexts = tuple(form for context in unless for form in self._forms(context))
+        forms: list[tuple[Phrase, ...]] = [()]
+        for signal in signals:
+            forms = [(*form, more) for form in forms for more in self._forms(signal)]
+        if len(forms) > _MOST_FORMS:
+            raise self._wrong(f"too many optional words in {text!r}", signals[0])
+        for form in forms:
+            rule = Rule(len(self._rules) + 1, category, grade, f"{category}: {text}", form, within,
+                        contexts, ask, ask_priority)  # fmt: skip
+            self._rules.append(rule)
+        return rule
+
+    def _forms(self, text: str) -> list[Phrase]:
+        """A pattern, once for each way of leaving out what is optional."""
+        body = text.strip()
+        return [
+            Phrase(tuple(steps), body.startswith("^"), body.endswith("$"))
+            for steps in self._sequences(body.strip("^$ "), text)
+        ]
+
+    def _sequences(self, body: str, text: str) -> list[list[Step]]:
+        """The steps of a pattern or of one choice in it; `text` is the whole, for its line."""
+        forms: list[list[Step]] = [[]]
+        gap = 0
+        for element in self._elements(body, text):
+            if element.startswith(".."):
+                if not element[2:].isdigit() or not 0 < int(element[2:]) <= 12:
+                    raise self._wrong(f"a gap must be of 1 to 12 words in {text!r}", text)
+                gap = int(element[2:])
+                continue
+            optional = element.endswith("?")
+            steps = self._steps(element.rstrip("?"), gap, text)
+            longer = [form + steps for form in forms]
+            forms = longer + forms if optional else longer
+            gap = 0
+        forms = [form for form in forms if form]
+        if not forms or len(forms) > _MOST_FORMS:
+            raise self._wrong(f"no words, or too many optional ones, in {text!r}", text)
+        return forms
+
+    def _elements(self, body: str, text: str) -> list[str]:
+        """Part a pattern at its spaces, leaving each choice in brackets whole."""
+        elements: list[str] = []
+        depth = 0
+        current = ""
+        for char in body + " ":
+            depth += (char == "(") - (char == ")")
+            if depth < 0:
+                break
+            if char == " " and depth == 0:
+                if current:
+                    elements.append(current)
+                current = ""
+            else:
+                current += char
+        if depth:
+            raise self._wrong(f"the brackets of {text!r} do not close", text)
+        return elements
+
+    def _steps(self, element: str, gap: int, text: str) -> list[Step]:
+        if element.startswith("<"):
+            return [Step(self._family(element, text), gap)]
+        if element.startswith("("):
+            return [Step(self._choice(element, self._alternatives(element[1:-1]), text), gap)]
+        if element.rstrip("+") != element:
+            return [Step(self._choice(element, [element], text), gap)]
+        words = self._words(element)
+        if not words or not element[0].isalnum():
+            raise self._wrong(f"{element!r} in {text!r} is not a word", text)
+        steps = [
+            Step(
+                self._family(f"<{word}>", text)
+                if word in PRONOUNS and text != f"<{word}>"
+                else self._literal(word)
+            )
+            for word in words
+        ]
+        return [Step(steps[0].concept, gap), *steps[1:]]
+
+    @staticmethod
+    def _alternatives(body: str) -> list[str]:
+        alternatives = [""]
+        depth = 0
+        for char in body:
+            depth += (char == "(") - (char == ")")
+            if char == "|" and depth == 0:
+                alternatives.append("")
+            else:
+                alternatives[-1] += char
+        return alternatives
+
+    def _words(self, text: str) -> list[str]:
+        return [self._spellings.get(word, word) for word in tokens(normalise(text)) if word != BREAK]
+
+    def _concept(self, name: str) -> int:
+        return self._concepts.setdefault(name, len(self._concepts))
+
+    def _literal(self, word: str) -> int:
+        concept = self._concept(word)
+        self._literals[concept] = word
+        self._meanings.setdefault(word, set()).add(concept)
+        return concept
+
+    def _family(self, element: str, text: str) -> int:
+        name = element.strip("<>")
+        if element in self._concepts and name not in self._numerals:
+            return self._concepts[element]
+        self._numerals.discard(name)
+        if name not in self._families:
+            raise self._wrong(f"unknown family {element} in {text!r}", text)
+        return self._choice(element, self._families[name], element)
+
+    def _choice(self, key: str, entries: Iterable[str], text: str) -> int:
+        if key.startswith("(") and key in self._concepts:
+            return self._concepts[key]
+        concept = self._concept(key)
+        for entry in self._expanded(entries, text, ()):
+            for steps in self._sequences(entry, text):
+                word = self._literals.get(steps[0].concept)
+                if len(steps) == 1 and word is not None:
+                    self._meanings[word].add(concept)
+                else:
+                    self._compounds.setdefault(tuple(steps), set()).add(concept)
+        return concept
+
+    def _expanded(self, entries: Iterable[str], text: str, path: tuple[str, ...]) -> list[str]:
+        """Entries of a choice, with other families and inflections spelt out."""
+        expanded: list[str] = []
+        for entry in (entry.strip() for entry in entries):
+            name = entry.strip("<>")
+            if entry in PRONOUNS and not (path and path[-1] == entry) and text != f"<{entry}>":
+                entry, name = f"<{entry}>", entry
+            if entry == f"<{name}>" and " " not in entry and name not in ("number", "child_number"):
+                if name not in self._families or name in path:
+                    raise self._wrong(f"unknown or circular family {entry} in {text!r}", text)
+                expanded.extend(self._expanded(self._families[name], text, (*path, name)))
+            elif "+" in entry and "(" not in entry:
+                forms = [""]
+                for word in entry.split():
+                    forms = [f"{form} {more}" for form in forms for more in inflect(word)]
+                expanded.extend(forms)
+            elif not entry:
+                raise self._wrong(f"an empty choice in {text!r}", text)
+            else:
+                expanded.append(entry)
+        return expanded

@@ -1,0 +1,396 @@
+"""Matching of word patterns in a message, in time linear in its length.
+
+Every concept of a message becomes one whole number whose bit *n* says "word *n* stands for this".
+A pattern is then a handful of shifts and ands. A pattern is only looked at when all its concepts
+are in the message, so an ordinary message costs almost nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from bot.safety.normalise import BREAK
+from bot.safety.words import Dictionary
+
+SOFT_SKIPS: Final = 3
+"""How many soft words ("just", "really", "the") may stand between two words of a pattern."""
+
+WINDOW_WORDS: Final = 400
+"""Words read at a time. Windows overlap, so that cost grows with length and never faster."""
+
+OVERLAP_WORDS: Final = 80
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One concept of a pattern, and how many other words may come before it."""
+
+    concept: int
+    gap: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Phrase:
+    """Concepts in order. `at_start` and `at_end` tie it to the ends of a sentence."""
+
+    steps: tuple[Step, ...]
+    at_start: bool = False
+    at_end: bool = False
+
+    @property
+    def concepts(self) -> frozenset[int]:
+        """Everything that must be in the message for this to match."""
+        return frozenset(step.concept for step in self.steps)
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What raises a category: signals near each other, in any order (mostly just one signal).
+
+    `priority` is None for a rule that only asks. `within` counts words between signals.
+    """
+
+    number: int
+    category: str
+    priority: str | None
+    text: str
+    signals: tuple[Phrase, ...]
+    within: int = 10
+    unless: tuple[Phrase, ...] = ()
+    ask: str | None = None
+    ask_priority: str | None = None
+
+    @property
+    def concepts(self) -> frozenset[int]:
+        """Everything that must be in the message for this to match."""
+        return frozenset().union(*(signal.concepts for signal in self.signals))
+
+
+@dataclass(slots=True)
+class Reading:
+    """One window of a message, as numbers; made by `Reader.read`."""
+
+    words: Sequence[str]
+    masks: dict[int, int] = field(default_factory=dict)
+    compounds: dict[int, list[Phrase]] = field(default_factory=dict)
+    sentences: list[int] = field(default_factory=list)
+    soft: int = 0
+    firsts: int = 0
+    lasts: int = 0
+
+    @property
+    def present(self) -> set[int]:
+        """Concepts in the window, as a single word or as several."""
+        return self.masks.keys() | self.compounds.keys()
+
+    def reach(self, ends: int, gap: int) -> int:
+        """Where a word may stand that follows one of `ends`."""
+        ends <<= 1
+        shift = 1
+        while gap > 0:
+            step = min(shift, gap)
+            ends |= ends << step
+            gap -= step
+            shift *= 2
+        if self.soft:
+            for _ in range(SOFT_SKIPS):
+                more = ends | (ends & self.soft) << 1
+                if more == ends:
+                    break
+                ends = more
+        return ends
+
+    def step_ends(self, concept: int, starts: int) -> int:
+        """Where a concept ends that begins at one of `starts`."""
+        ends = self.masks.get(concept, 0) & starts
+        for compound in self.compounds.get(concept, ()):
+            at = self.step_ends(compound.steps[0].concept, starts)
+            for step in compound.steps[1:]:
+                if not at:
+                    break
+                at = self.step_ends(step.concept, self.reach(at, step.gap))
+            ends |= at
+        return ends
+
+    def trail(self, phrase: Phrase) -> list[int]:
+        """For each step, where it may end; empty if the phrase is not in the window."""
+        everywhere = (1 << len(self.words)) - 1
+        at = self.step_ends(phrase.steps[0].concept, self.firsts if phrase.at_start else everywhere)
+        trail = [at]
+        for step in phrase.steps[1:]:
+            if not at:
+                return []
+            at = self.step_ends(step.concept, self.reach(at, step.gap))
+            trail.append(at)
+        if phrase.at_end:
+            at &= self.lasts
+            trail[-1] = at
+        return trail if at else []
+
+    def ends(self, phrase: Phrase) -> int:
+        """Where the phrase ends."""
+        trail = self.trail(phrase)
+        return trail[-1] if trail else 0
+
+    def places(self, phrase: Phrase, end: int, trail: list[int]) -> list[int]:
+        """The words that make up the match that ends at word `end`."""
+        return self._places(phrase, len(phrase.steps) - 1, end, trail) or [end]
+
+    def _places(self, phrase: Phrase, index: int, end: int, trail: list[int]) -> list[int] | None:
+        step = phrase.steps[index]
+        for here in self._occurrences(step.concept, end):
+            if index == 0:
+                return here
+            furthest = here[0] - 1 - step.gap - SOFT_SKIPS
+            for before in range(here[0] - 1, max(furthest, 0) - 1, -1):
+                if not trail[index - 1] >> before & 1:
+                    continue
+                if self.reach(1 << before, step.gap) >> here[0] & 1:
+                    earlier = self._places(phrase, index - 1, before, trail)
+                    if earlier is not None:
+                        return earlier + here
+        return None
+
+    def _occurrences(self, concept: int, end: int) -> Iterator[list[int]]:
+        if self.masks.get(concept, 0) >> end & 1:
+            yield [end]
+        for compound in self.compounds.get(concept, ()):
+            trail = self.trail(compound)
+            if trail and trail[-1] >> end & 1:
+                found = self._places(compound, len(compound.steps) - 1, end, trail)
+                if found:
+                    yield found
+
+
+def bits(mask: int) -> Iterator[int]:
+    """The places of the set bits, lowest first."""
+    while mask:
+        lowest = mask & -mask
+        yield lowest.bit_length() - 1
+        mask ^= lowest
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """One rule that fired, and the words that made it."""
+
+    rule: Rule
+    words: tuple[str, ...]
+
+
+_Compounds = dict[int, list[tuple[frozenset[int], Phrase, Sequence[int]]]]
+_NESTING: Final = 3
+"""How deep choices may stand within choices."""
+
+
+class Reader:
+    """All patterns, indexed by the rarest concept that each one needs."""
+
+    def __init__(
+        self,
+        dictionary: Dictionary,
+        compounds: Iterable[tuple[Phrase, Sequence[int], bool]],
+        idioms: Iterable[Rule],
+        rules: Iterable[Rule],
+        soft: int,
+        never: frozenset[str],
+    ) -> None:
+        """`compounds` are expressions of several words with the concepts they stand for, and whether
+        they are made of plain words only;
+        `idioms` are harmless ways of speaking whose words lose their meaning; `soft` is the
+        concept of words that may stand anywhere; `never` are words that are not read at all."""
+        self._dictionary = dictionary
+        self._soft = soft
+        self._never = never
+        rules = list(rules)
+        idioms = list(idioms)
+        compounds = list(compounds)
+        usage: dict[int, int] = {}
+        for needed in (
+            *(rule.concepts for rule in rules),
+            *(rule.concepts for rule in idioms),
+            *(phrase.concepts for phrase, _, _ in compounds),
+        ):
+            for concept in needed:
+                usage[concept] = usage.get(concept, 0) + 1
+
+        def rarest(needed: frozenset[int]) -> int:
+            return min(needed, key=lambda concept: (usage[concept], concept))
+
+        self._plain: _Compounds = {}
+        self._nested: _Compounds = {}
+        for phrase, concepts, is_plain in compounds:
+            needed = phrase.concepts
+            index = self._plain if is_plain else self._nested
+            index.setdefault(rarest(needed), []).append((needed, phrase, concepts))
+        self._idioms: dict[int, list[tuple[frozenset[int], Rule]]] = {}
+        self._rules: dict[int, list[tuple[frozenset[int], Rule]]] = {}
+        for ruled, kind in ((self._idioms, idioms), (self._rules, rules)):
+            for rule in kind:
+                needed = rule.concepts
+                ruled.setdefault(rarest(needed), []).append((needed, rule))
+
+    def matches(self, tokens: Sequence[str], newest_from: int = 0) -> list[Match]:
+        """Every rule that fires. With `newest_from`, a match must use a token from there on."""
+        found: dict[int, Match] = {}
+        start = 0
+        while True:
+            window = tokens[start : start + WINDOW_WORDS]
+            for match in self._matches(window, max(0, newest_from - start)):
+                found.setdefault(match.rule.number, match)
+            if start + WINDOW_WORDS >= len(tokens):
+                return list(found.values())
+            start += WINDOW_WORDS - OVERLAP_WORDS
+
+    def _matches(self, tokens: Sequence[str], newest_from: int) -> Iterator[Match]:
+        reading, newest = self._read(tokens, newest_from)
+        present = self._without_idioms(reading)
+        for concept in present:
+            for needed, rule in self._rules.get(concept, ()):
+                if needed <= present:
+                    match = self._match(reading, rule, newest)
+                    if match is not None:
+                        yield match
+
+    def _read(self, tokens: Sequence[str], newest_from: int) -> tuple[Reading, int]:
+        words: list[str] = []
+        reading = Reading(words)
+        masks = reading.masks
+        look_up = self._dictionary.look_up
+        newest = 0
+        sentence = 0
+        bit = 1
+        for index, token in enumerate(tokens):
+            if token == BREAK:
+                if sentence:
+                    reading.sentences.append(sentence)
+                    sentence = 0
+                continue
+            if token in self._never:
+                continue
+            words.append(token)
+            sentence |= bit
+            if index >= newest_from:
+                newest |= bit
+            for concept in look_up(token):
+                masks[concept] = masks.get(concept, 0) | bit
+            bit <<= 1
+        if sentence:
+            reading.sentences.append(sentence)
+        reading.soft = masks.get(self._soft, 0)
+        self._find_compounds(reading)
+        firsts = lasts = 0
+        for sentence in reading.sentences:
+            firsts |= sentence & -sentence
+            lasts |= 1 << (sentence.bit_length() - 1)
+        for _ in range(SOFT_SKIPS):
+            firsts |= (firsts & reading.soft) << 1
+            lasts |= (lasts & reading.soft) >> 1
+        reading.firsts, reading.lasts = firsts, lasts
+        return reading, newest
+
+    def _find_compounds(self, reading: Reading) -> None:
+        reading.compounds.clear()
+        present = set(reading.masks)
+        self._add_compounds(reading, self._plain, tuple(present), present)
+        for _ in range(_NESTING):
+            before = len(present)
+            self._add_compounds(reading, self._nested, tuple(present), present)
+            if len(present) == before:
+                break
+
+    @staticmethod
+    def _add_compounds(
+        reading: Reading, index: _Compounds, concepts: Iterable[int], present: set[int]
+    ) -> None:
+        for concept in concepts:
+            for needed, phrase, meanings in index.get(concept, ()):
+                if needed <= present and reading.ends(phrase):
+                    for meaning in meanings:
+                        known = reading.compounds.setdefault(meaning, [])
+                        if phrase not in known:
+                            known.append(phrase)
+                        present.add(meaning)
+
+    def _without_idioms(self, reading: Reading) -> set[int]:
+        """Take the meaning from the words of harmless idioms; what is left is present."""
+        present = reading.present
+        harmless = 0
+        for concept in present:
+            for needed, idiom in self._idioms.get(concept, ()):
+                if not needed <= present:
+                    continue
+                phrase = idiom.signals[0]
+                trail = reading.trail(phrase)
+                if not trail:
+                    continue
+                for end in bits(trail[-1]):
+                    places = sum(1 << place for place in reading.places(phrase, end, trail))
+                    # An idiom lives in one sentence: words added after it cannot make one.
+                    if any(places & sentence == places for sentence in reading.sentences):
+                        harmless |= places
+        if not harmless:
+            return present
+        for concept in tuple(reading.masks):
+            left = reading.masks[concept] & ~harmless
+            if left:
+                reading.masks[concept] = left
+            else:
+                del reading.masks[concept]
+        self._find_compounds(reading)
+        return reading.present
+
+    def _match(self, reading: Reading, rule: Rule, newest: int) -> Match | None:
+        trails = [reading.trail(signal) for signal in rule.signals]
+        if not all(trails):
+            return None
+        blocked = 0
+        for context in rule.unless:
+            seen = reading.ends(context)
+            if seen:
+                blocked |= sum(sentence for sentence in reading.sentences if sentence & seen)
+        ends = [trail[-1] & ~blocked for trail in trails]
+        if len(ends) == 1:
+            final = ends[0] & newest
+            if not final:
+                return None
+            chosen = [(final & -final).bit_length() - 1]
+        else:
+            together = self._together(ends, rule.within, newest)
+            if together is None:
+                return None
+            chosen = together
+        places: set[int] = set()
+        for signal, trail, end in zip(rule.signals, trails, chosen, strict=True):
+            places.update(reading.places(signal, end, trail))
+        return Match(rule, tuple(reading.words[place] for place in sorted(places)))
+
+    @staticmethod
+    def _together(ends: list[int], within: int, newest: int) -> list[int] | None:
+        """One end for each signal, all near the first chosen, at least one in the newest words."""
+
+        def near(mask: int) -> int:
+            reach = mask
+            width, shift = within, 1
+            while width > 0:
+                step = min(shift, width)
+                reach |= reach << step | reach >> step
+                width -= step
+                shift *= 2
+            return reach
+
+        for pivot in range(len(ends)):
+            at = ends[pivot] & newest
+            for other in range(len(ends)):
+                if other != pivot:
+                    at &= near(ends[other])
+            if at:
+                place = (at & -at).bit_length() - 1
+                chosen = []
+                for other in range(len(ends)):
+                    close = ends[other] & near(1 << place) if other != pivot else 1 << place
+                    chosen.append((close & -close).bit_length() - 1)
+                return chosen
+        return None
