@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 from sanic import Blueprint
 
@@ -30,6 +30,6 @@ class Platform(Protocol):
 
     channel: Channel
 
-    def blueprint(self, parts: Parts) -> Blueprint[Any, Any]:
+    def blueprint(self, parts: Parts) -> Blueprint:
         """The routes on the public listener."""
         ...
