@@ -1,0 +1,319 @@
+"""Signed-in browsers: sign-in with lockout, the idle lock, and what ends a session.
+
+The cookie carries a random token; only its SHA-256 is kept, so that a stolen table signs nobody in.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import secrets
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import delete, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from bot.accounts.passwords import is_right
+from bot.errors import RefusedError
+from bot.messages import Actor
+from bot.store import Store
+from bot.store.record import add_audit, now
+from bot.store.tables import Staff, StaffSession, StaffTeam
+
+LIFE = timedelta(hours=12)
+WRONG_TRIES = 5
+LOCKED_FOR = timedelta(minutes=15)
+SEEN_EVERY = timedelta(seconds=15)
+"""A sign of life is written no more often than this; presence needs one a minute."""
+ACTED_EVERY = timedelta(seconds=5)
+
+FREE_TRIES = 10
+TRIES_WINDOW_SECONDS = 600.0
+SLOWEST_SECONDS = 5.0
+MOST_ADDRESSES = 5000
+
+REFUSAL = (
+    "The user name or the password is not right, or there were too many tries. "
+    "After five wrong tries, wait 15 minutes."
+)
+"""One sentence for every case: it does not tell whether the account exists."""
+
+
+class SignInRefusedError(RefusedError):
+    """A sign-in or an unlock that is not taken, whatever the reason."""
+
+    def __init__(self) -> None:
+        super().__init__(REFUSAL)
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """One signed-in browser, as it stands now."""
+
+    id: str
+    staff_id: int
+    username: str
+    name: str
+    role: str
+    teams: frozenset[str]
+    csrf: str
+    locked: bool
+    created_at: datetime
+    acted_at: datetime
+
+
+def actor_of(session: Session) -> Actor:
+    """Who acts when this browser does something."""
+    return Actor(session.name, session.staff_id, session.role, session.teams)
+
+
+def _hash(token: str) -> str:
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+class Tries:
+    """Wrong tries by network address, so that many accounts cannot be tried fast from one place.
+
+    Kept in memory: it only slows down. The count that locks an account is in the database.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._wrong: dict[str, deque[float]] = {}
+
+    def seconds(self, address: str) -> float:
+        """How long the next try from there has to wait: nothing at first, then up to 5 s."""
+        wrong = self._wrong.get(address)
+        if wrong is None:
+            return 0.0
+        while wrong and wrong[0] < self._clock() - TRIES_WINDOW_SECONDS:
+            wrong.popleft()
+        if not wrong:
+            del self._wrong[address]
+            return 0.0
+        over = len(wrong) - FREE_TRIES
+        return 0.0 if over < 0 else float(min(SLOWEST_SECONDS, 0.25 * 2.0 ** min(over, 10)))
+
+    def failed(self, address: str) -> None:
+        """Count one wrong try."""
+        if address not in self._wrong and len(self._wrong) >= MOST_ADDRESSES:
+            self._wrong.pop(next(iter(self._wrong)))
+        self._wrong.setdefault(address, deque(maxlen=100)).append(self._clock())
+
+
+class Sessions:
+    """Opens, finds, locks and ends sessions."""
+
+    def __init__(self, store: Store, *, idle_minutes: float) -> None:
+        self._store = store
+        self.idle = timedelta(minutes=idle_minutes)
+        self.tries = Tries()
+
+    async def sign_in(self, username: str, password: str, address: str = "") -> str:
+        """Open a session. Returns the token for the cookie, always a new one.
+
+        Raises:
+            SignInRefusedError: wrong name or password, locked, or suspended; it never says which.
+        """
+        await asyncio.sleep(self.tries.seconds(address))
+        username = username.strip().lower()[:64]
+        async with self._store.read() as connection:
+            staff = (
+                await connection.execute(select(Staff.__table__).where(Staff.username == username))
+            ).one_or_none()
+        open_account = staff is not None and staff.active and not _is_locked(staff.locked_until)
+        right = await is_right(staff.password_hash if open_account and staff else None, password)
+        if staff is None or not right:
+            self.tries.failed(address)
+            await self._count_wrong(staff.id if open_account and staff else None, username, "sign-in")
+            raise SignInRefusedError
+        async with self._store.write() as connection:
+            if not await self._reset(connection, staff.id):
+                raise SignInRefusedError
+            token = await _open(connection, staff.id, now())
+            await add_audit(connection, Actor(staff.name, staff.id, staff.role), "sign-in")
+        return token
+
+    async def _count_wrong(self, staff_id: int | None, username: str, what: str) -> None:
+        async with self._store.write() as connection:
+            actor = Actor("sign-in")
+            locked = False
+            if staff_id is not None:
+                row = (
+                    await connection.execute(
+                        update(Staff)
+                        .where(Staff.id == staff_id)
+                        .values(failures=Staff.failures + 1)
+                        .returning(Staff.failures, Staff.name, Staff.role)
+                    )
+                ).one()
+                actor = Actor(row.name, staff_id, row.role)
+                locked = row.failures >= WRONG_TRIES
+                if locked:
+                    await connection.execute(
+                        update(Staff)
+                        .where(Staff.id == staff_id)
+                        .values(failures=0, locked_until=now() + LOCKED_FOR)
+                    )
+            # What was typed may be a password put into the wrong field: it is not kept.
+            known = "known" if staff_id is not None else "unknown, locked or suspended"
+            await add_audit(connection, actor, f"{what}.failed", account=known, length=len(username))
+            if locked:
+                await add_audit(connection, actor, "account.locked", minutes=LOCKED_FOR.seconds // 60)
+
+    async def _reset(self, connection: AsyncConnection, staff_id: int) -> bool:
+        """Forget wrong tries. False: it was suspended or locked since the password was checked."""
+        row = (
+            await connection.execute(select(Staff.active, Staff.locked_until).where(Staff.id == staff_id))
+        ).one_or_none()
+        if row is None or not row.active or _is_locked(row.locked_until):
+            return False
+        await connection.execute(
+            update(Staff).where(Staff.id == staff_id).values(failures=0, locked_until=None)
+        )
+        return True
+
+    async def find(self, token: str | None) -> Session | None:
+        """The session of a cookie, with the idle lock applied; None when there is none any more."""
+        if not token or len(token) > 128:
+            return None
+        return await self.by_id(_hash(token))
+
+    async def by_id(self, session_id: str) -> Session | None:
+        """The same, by the id that is kept: for a stream that goes on without a new request."""
+        async with self._store.read() as connection:
+            row = (
+                await connection.execute(
+                    select(StaffSession.__table__, Staff.username, Staff.name, Staff.role, Staff.active)
+                    .join(Staff, Staff.id == StaffSession.staff_id)
+                    .where(StaffSession.id == session_id)
+                )
+            ).one_or_none()
+            if row is None or not row.active or row.created_at + LIFE <= now():
+                return None
+            teams = await connection.execute(select(StaffTeam.team).where(StaffTeam.staff_id == row.staff_id))
+            session = Session(
+                id=row.id,
+                staff_id=row.staff_id,
+                username=row.username,
+                name=row.name,
+                role=row.role,
+                teams=frozenset(teams.scalars()),
+                csrf=row.csrf,
+                locked=row.locked or row.acted_at + self.idle <= now(),
+                created_at=row.created_at,
+                acted_at=row.acted_at,
+            )
+        if session.locked and not row.locked:
+            await self.lock(session, "idle")
+        return session
+
+    async def lock(self, session: Session, why: str) -> None:
+        """Lock a session: until its password is given it can do nothing but that, or sign out."""
+        async with self._store.write() as connection:
+            changed = await connection.execute(
+                update(StaffSession)
+                .where(StaffSession.id == session.id, StaffSession.locked.is_(False))
+                .values(locked=True)
+            )
+            if changed.rowcount:
+                await add_audit(connection, actor_of(session), "lock", why=why)
+
+    async def unlock(self, session: Session, password: str, address: str = "") -> str:
+        """Unlock with the password of the same person. Returns a new token; the old one ends.
+
+        Raises:
+            SignInRefusedError: a wrong password; counted as at sign-in.
+        """
+        await asyncio.sleep(self.tries.seconds(address))
+        async with self._store.read() as connection:
+            staff = (
+                await connection.execute(select(Staff.__table__).where(Staff.id == session.staff_id))
+            ).one()
+        may = staff.active and not _is_locked(staff.locked_until)
+        if not await is_right(staff.password_hash if may else None, password):
+            self.tries.failed(address)
+            await self._count_wrong(staff.id if may else None, staff.username, "unlock")
+            raise SignInRefusedError
+        async with self._store.write() as connection:
+            if not await self._reset(connection, staff.id):
+                raise SignInRefusedError
+            gone = await connection.execute(delete(StaffSession).where(StaffSession.id == session.id))
+            if not gone.rowcount:
+                raise SignInRefusedError
+            # The twelve hours go on from the sign-in.
+            token = await _open(connection, staff.id, session.created_at)
+            await add_audit(connection, actor_of(session), "unlock")
+        return token
+
+    async def sign_out(self, session: Session) -> bool:
+        """End a session. True when it was the last one of that person."""
+        async with self._store.write() as connection:
+            await connection.execute(delete(StaffSession).where(StaffSession.id == session.id))
+            await add_audit(connection, actor_of(session), "sign-out")
+            left = await connection.execute(
+                select(StaffSession.id)
+                .where(
+                    StaffSession.staff_id == session.staff_id,
+                    StaffSession.created_at > now() - LIFE,
+                )
+                .limit(1)
+            )
+            return left.scalar_one_or_none() is None
+
+    async def acted(self, session: Session) -> None:
+        """Something was done by hand: the idle lock counts anew."""
+        if session.locked or session.acted_at > now() - ACTED_EVERY:
+            return
+        async with self._store.write() as connection:
+            await connection.execute(
+                update(StaffSession)
+                .where(StaffSession.id == session.id, StaffSession.locked.is_(False))
+                .values(acted_at=now(), seen_at=now())
+            )
+
+    async def seen(self, session: Session) -> None:
+        """The page is open: the person is at the desk. A locked page is no sign of anybody."""
+        if session.locked:
+            return
+        async with self._store.write() as connection:
+            await connection.execute(
+                update(StaffSession)
+                .where(
+                    StaffSession.id == session.id,
+                    StaffSession.locked.is_(False),
+                    StaffSession.seen_at < now() - SEEN_EVERY,
+                )
+                .values(seen_at=now())
+            )
+
+    @staticmethod
+    def is_own(session: Session, token: str | None) -> bool:
+        """Whether a form carries the session's own token against forged requests."""
+        return token is not None and hmac.compare_digest(session.csrf.encode(), token.encode())
+
+
+def _is_locked(until: datetime | None) -> bool:
+    return until is not None and until > now()
+
+
+async def _open(connection: AsyncConnection, staff_id: int, created_at: datetime) -> str:
+    token = secrets.token_urlsafe(32)
+    await connection.execute(delete(StaffSession).where(StaffSession.created_at < now() - LIFE))
+    await connection.execute(
+        insert(StaffSession).values(
+            id=_hash(token),
+            staff_id=staff_id,
+            csrf=secrets.token_urlsafe(32),
+            created_at=created_at,
+            acted_at=now(),
+            seen_at=now(),
+            locked=False,
+        )
+    )
+    return token

@@ -1,0 +1,159 @@
+"""Templates into pages: one Jinja environment, and the few words that every page needs."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from jinja2 import (
+    ChainableUndefined,
+    ChoiceLoader,
+    Environment,
+    FileSystemLoader,
+    PackageLoader,
+    PrefixLoader,
+)
+
+from bot.accounts import ANSWERS, PARTS, Session
+from bot.core import Core
+from bot.store.record import now
+
+TEMPLATES = Path(__file__).parent / "templates"
+
+CHANNELS = {
+    "webchat": "Web chat",
+    "telegram": "Telegram",
+    "messenger": "Messenger",
+    "instagram": "Instagram",
+    "whatsapp": "WhatsApp",
+    "x": "X",
+}
+NETS = {
+    "screen": "the safety words list",
+    "understanding": "the assistant's understanding",
+    "asked": "the person's wish",
+    "fallback": "the assistant, which could not help",
+    "staff": "a member of staff",
+}
+STATES = {"bot": "Assistant", "waiting": "Waiting", "human": "With a person", "closed": "Closed"}
+DELIVERY = {
+    "queued": "Waiting to be sent",
+    "sending": "Being sent",
+    "sent": "Sent",
+    "delivered": "Delivered",
+    "read": "Read",
+    "failed": "Not delivered",
+    "unknown": "May not have arrived",
+    "refused": "Not sent",
+}
+KINDS = {
+    "button": "chose",
+    "location": "sent a location",
+    "image": "sent a picture (not opened)",
+    "voice": "sent a voice message (not opened)",
+    "video": "sent a video (not opened)",
+    "sticker": "sent a sticker (not opened)",
+    "file": "sent a file (not opened)",
+    "unsupported": "sent something that cannot be shown",
+}
+ROLE_NAMES = {
+    "moderator": "Moderator",
+    "comms": "Communications",
+    "supervisor": "Supervisor",
+    "admin": "Administrator",
+}
+
+
+class Pages:
+    """Renders the desk's templates."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self._jinja = Environment(
+            loader=ChoiceLoader(
+                [
+                    FileSystemLoader(TEMPLATES),
+                    PrefixLoader({"govuk_frontend_jinja": PackageLoader("govuk_frontend_jinja")}),
+                ]
+            ),
+            autoescape=True,
+            trim_blocks=True,
+            lstrip_blocks=True,
+            undefined=ChainableUndefined,  # the macros of govuk-frontend-jinja ask for it
+        )
+        self._jinja.filters.update(
+            clock=self._clock,
+            waited=waited,
+            iso=lambda at: at.isoformat() if at else "",
+            channel=lambda name: CHANNELS.get(name, str(name).capitalize()),
+            net=lambda name: NETS.get(name, name),
+            state_name=lambda name: STATES.get(name, name),
+            delivery=lambda name: DELIVERY.get(name, name),
+            kind=lambda name: KINDS.get(name, ""),
+            role_name=lambda name: ROLE_NAMES.get(name, name),
+            category_name=self.category_name,
+            team_name=self.team_name,
+        )
+
+    def render(self, template: str, session: Session | None, path: str, **values: Any) -> str:
+        """One page or part, as HTML."""
+        content = self._core.content.current
+        settings = self._core.settings
+        return self._jinja.get_template(template).render(
+            session=session,
+            signed_in=session is not None and not session.locked,
+            csrf=session.csrf if session else "",
+            stream_key=session.id[:12] if session else "",
+            answering=session is not None and session.role in ANSWERS,
+            own_parts=PARTS.get(session.role, ()) if session else (),
+            force=content.force,
+            desk_name=content.desk_name,
+            demo_banner=content.line("demo_banner") if settings.demo else "",
+            idle_seconds=int(settings.idle_lock_minutes * 60),
+            path=path,
+            **values,
+        )
+
+    def category_name(self, key: str | None) -> str:
+        """What staff call a category of risk."""
+        category = self._core.screen.categories.get(key) if key else None
+        return category.name if category is not None else (key or "No category")
+
+    def team_name(self, key: str | None) -> str:
+        """What staff call a team."""
+        if not key:
+            return "No team"
+        return str(self._core.content.current.teams.get("teams", {}).get(key, {}).get("name", key))
+
+    def theme(self) -> str:
+        """The force's colour as a style sheet; anything but a plain colour is left out."""
+        colour = str(self._core.content.current.force.get("colour", ""))
+        if re.fullmatch(r"#[0-9a-fA-F]{6}", colour) is None:
+            return ""
+        return f":root{{--desk-colour:{colour};--govuk-brand-colour:{colour}}}"
+
+    def _clock(self, at: datetime | None) -> str:
+        """A time as the force's clocks show it; with the day when that is not today."""
+        if at is None:
+            return ""
+        zone = ZoneInfo(str(self._core.content.current.hours.get("timezone", "Europe/London")))
+        local, today = at.astimezone(zone), now().astimezone(zone).date()
+        if local.date() == today:
+            return f"{local:%H:%M}"
+        return f"{local.day} {local:%b, %H:%M}"
+
+
+def waited(since: datetime | None) -> str:
+    """How long ago, in words short enough for a list."""
+    if since is None:
+        return ""
+    minutes = int(max(timedelta(), now() - since).total_seconds() // 60)
+    if minutes < 1:
+        return "under 1 min"
+    if minutes < 60:
+        return f"{minutes} min"
+    hours, rest = divmod(minutes, 60)
+    return f"{hours} h {rest} min" if hours < 24 else f"{hours // 24} d {hours % 24} h"

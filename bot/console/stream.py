@@ -1,0 +1,114 @@
+"""The stream of events: one for each browser, shared by its tabs, with no gap after a reconnect.
+
+An event says which conversation changed, never what was said; the page fetches that. It goes only
+to who may open the conversation. The stream is also the page's sign of life, and it tells the page
+when its session was locked or has ended.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from typing import Any
+
+from sanic import HTTPResponse
+
+from bot.accounts import actor_of
+from bot.console.reading import visible_of
+from bot.console.visit import ANSWERING, HEADERS, Routes, Visit
+from bot.errors import RefusedError, StoreUnavailableError
+from bot.store.bell import wait_any
+from bot.store.record import Cursor, events_after, latest_cursor
+
+POLL_SECONDS = 2.0
+PING_SECONDS = 15.0
+SEEN_SECONDS = 20.0
+BATCH = 500
+
+_CURSOR = re.compile(r"([0-9]{1,18})\.([0-9]{1,18})")
+
+
+def add(routes: Routes) -> None:
+    """Add the route."""
+    routes.get("/desk/stream", stream, ANSWERING, acts=False)
+
+
+def read_cursor(value: str) -> Cursor | None:
+    """The place after which a browser wants events; None when it has none yet.
+
+    Raises:
+        RefusedError: it is not one of ours.
+    """
+    if not value:
+        return None
+    found = _CURSOR.fullmatch(value)
+    if found is None:
+        raise RefusedError("That is not a place in the stream.")
+    return int(found[1]), int(found[2])
+
+
+def _say(name: str, data: dict[str, Any], cursor: Cursor | None = None) -> str:
+    place = f"id: {cursor[0]}.{cursor[1]}\n" if cursor else ""
+    return f"{place}event: {name}\ndata: {json.dumps(data, separators=(',', ':'))}\n\n"
+
+
+async def stream(visit: Visit) -> HTTPResponse | None:
+    """Send events until the browser goes, or its session is locked or ends.
+
+    `ready` follows once everything missed was sent: until then nobody may type (I10).
+    """
+    cursor = read_cursor(visit.request.headers.get("last-event-id") or visit.query("after"))
+    store, sessions = visit.core.store, visit.console.sessions
+    async with store.read() as connection:
+        newest = await latest_cursor(connection)
+    if cursor is None or cursor > newest:
+        # From another database, or from a browser that just came: its page reads everything anew.
+        cursor = newest
+    response = await visit.request.respond(
+        content_type="text/event-stream; charset=utf-8",
+        headers={**HEADERS, "Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+    )
+    await response.send("retry: 1500\n\n")
+    ready = False
+    sent_at = time.monotonic()
+    seen_at = 0.0
+    with visit.core.bell.subscribe("event") as ear:
+        while True:
+            try:
+                session = await sessions.by_id(visit.session.id)
+                if session is None or session.locked:
+                    await response.send(_say("gone" if session is None else "locked", {}))
+                    break
+                if time.monotonic() - seen_at > SEEN_SECONDS:
+                    await sessions.seen(session)
+                    seen_at = time.monotonic()
+                async with store.read() as connection:
+                    events = await events_after(connection, cursor, limit=BATCH)
+                    ids = {event.conversation_id for event in events if event.conversation_id is not None}
+                    may = await visible_of(connection, ids, actor_of(session))
+            except StoreUnavailableError:
+                # The browser sees the end, tells its reader, and comes back by itself.
+                break
+            changed: dict[int, set[str]] = {}
+            for event in events:
+                cursor = (event.xid, event.id)
+                if event.conversation_id in may:
+                    changed.setdefault(event.conversation_id, set()).add(event.kind)
+            text = "".join(
+                _say("change", {"chat": chat, "kinds": sorted(kinds)}) for chat, kinds in changed.items()
+            )
+            if events:
+                text += _say("place", {}, cursor)
+            if not ready and len(events) < BATCH:
+                text += _say("ready", {}, cursor)
+                ready = True
+            if not text and time.monotonic() - sent_at > PING_SECONDS:
+                text = ": here\n\n"
+            if text:
+                await response.send(text)
+                sent_at = time.monotonic()
+            if len(events) < BATCH:
+                await wait_any(ear, POLL_SECONDS)
+    await response.eof()
+    return None
