@@ -22,6 +22,8 @@ log = structlog.get_logger(__name__)
 PIECE = 1000
 """Characters of one piece of text as the model reads it."""
 OVERLAP = 200
+TEXTS_AT_ONCE = 32
+"""Texts of one request; our channel in Rasa takes 64."""
 CONNECT_SECONDS = 1.0
 BREAK_AFTER = 3
 """Failures in a row after which a replica is left alone for a while."""
@@ -134,11 +136,13 @@ class Assistant:
         Raises:
             AssistantUnavailableError: no replica answered as it should.
         """
-        answer = await self._post("understand", {"texts": list(texts)})
-        try:
-            readings = [_reading(result) for result in answer["results"]]
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise AssistantUnavailableError("Rasa answered in a way we do not know") from error
+        readings: list[Reading] = []
+        for start in range(0, len(texts), TEXTS_AT_ONCE):
+            answer = await self._post("understand", {"texts": list(texts[start : start + TEXTS_AT_ONCE])})
+            try:
+                readings += [_reading(result) for result in answer["results"]]
+            except (KeyError, TypeError, ValueError, AttributeError) as error:
+                raise AssistantUnavailableError("Rasa answered in a way we do not know") from error
         if len(readings) != len(texts):
             raise AssistantUnavailableError("Rasa left a text out")
         return readings

@@ -12,7 +12,8 @@ from datetime import timedelta
 from typing import Any
 
 import structlog
-from sqlalchemy import Row, or_, select, update
+from sqlalchemy import Row, func, or_, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.assistant.client import Assistant, pieces
 from bot.assistant.content import LiveContent
@@ -23,11 +24,11 @@ from bot.errors import AssistantUnavailableError, StoreUnavailableError
 from bot.handover import ownership
 from bot.handover.ownership import WAIT_LIMITS
 from bot.handover.shift import present_staff
-from bot.messages import ASSISTANT, CLOCK, Hit
+from bot.messages import ASSISTANT, CLOCK, URGENT, Hit
 from bot.store import Bell, Store
 from bot.store.bell import wait_any
 from bot.store.record import now
-from bot.store.tables import Conversation, Due, Message
+from bot.store.tables import Conversation, Due, Message, Person
 
 log = structlog.get_logger(__name__)
 
@@ -184,6 +185,13 @@ class Clocks:
             conversation = await ownership.get(connection, row.conversation_id)
             if conversation.state == "closed":
                 return True
+            blocked = await connection.execute(
+                select(Person.blocked).where(Person.id == conversation.person_id)
+            )
+            if blocked.scalar_one():
+                hits = [hit for hit in hits if hit.grade in URGENT]
+                if not hits:
+                    return True
             raised = await ownership.escalate(
                 connection, conversation, hits, ASSISTANT, team=await self._words.route(connection, hits)
             )
@@ -221,12 +229,14 @@ class Clocks:
             rows = await connection.execute(
                 select(Conversation.__table__).where(Conversation.state == "human").limit(1000)
             )
-            late = [row.id for row in rows if _has_waited_too_long(row, present)]
+            late = [
+                row.id for row in rows.all() if await _has_waited_too_long(connection, row, present)
+            ]
         count = 0
         for conversation_id in late:
             async with self._store.write() as connection:
                 row = await ownership.get(connection, conversation_id)
-                if not _has_waited_too_long(row, await present_staff(connection)):
+                if not await _has_waited_too_long(connection, row, await present_staff(connection)):
                     continue
                 back = await ownership.give_back(connection, row, CLOCK, "the owner left the desk")
                 if back is not None:
@@ -246,10 +256,20 @@ class Clocks:
             log.info("clocks.forget_failed", conversation=conversation_id)
 
 
-def _has_waited_too_long(row: Row[Any], present: set[int]) -> bool:
+async def _has_waited_too_long(connection: AsyncConnection, row: Row[Any], present: set[int]) -> bool:
+    """Whether the first message that nobody answered is older than the grade's limit.
+
+    The first, not the newest: who keeps writing to an empty desk must not wait for ever.
+    """
     if row.state != "human" or (row.owner_id is not None and row.owner_id in present):
         return False
     if row.last_staff_at is not None and row.last_staff_at >= row.last_inbound_at:
         return False
     limit = WAIT_LIMITS.get(row.grade or "P4", WAIT_LIMITS["P4"])
-    return bool(row.last_inbound_at < now() - limit)
+    if row.last_inbound_at < now() - limit:
+        return True
+    unanswered = select(func.min(Message.received_at)).where(Message.conversation_id == row.id)
+    if row.last_staff_at is not None:
+        unanswered = unanswered.where(Message.received_at > row.last_staff_at)
+    first = (await connection.execute(unanswered)).scalar_one_or_none()
+    return first is not None and bool(first < now() - limit)

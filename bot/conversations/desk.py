@@ -33,6 +33,7 @@ from bot.store.tables import Conversation, Draft, Message, Note, Outbox, Person
 log = structlog.get_logger(__name__)
 
 LONGEST_REPLY = 5000
+SENT_AGAIN = "sent again"
 
 
 class Desk:
@@ -119,10 +120,13 @@ class Desk:
             row = await ownership.get(connection, old.conversation_id)
             if row.state != "human" or row.owner_id != actor.staff_id:
                 raise StaleError("You do not have this chat any more.")
+            pressed = await connection.execute(select(Outbox.detail).where(Outbox.id == outbox_id))
+            if pressed.scalar_one() == SENT_AGAIN:
+                raise RefusedError("This reply was sent again already.")
             again = await add_outbox(
                 connection, row, "staff", old.text, epoch=row.epoch, author_id=actor.staff_id
             )
-            await connection.execute(update(Outbox).where(Outbox.id == outbox_id).values(detail="sent again"))
+            await connection.execute(update(Outbox).where(Outbox.id == outbox_id).values(detail=SENT_AGAIN))
             await add_audit(
                 connection, actor, "reply.again", row.id, row.epoch, outbox=outbox_id, again=again
             )

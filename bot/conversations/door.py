@@ -7,10 +7,11 @@ and the row of safety words. When the store is down, the words for a P1 leave di
 from __future__ import annotations
 
 import asyncio
+import re
 import secrets
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -109,6 +110,7 @@ class Door:
         Raises:
             DoorClosedError: the store is down; safety words for any P1 have left directly.
         """
+        arrivals = [keepable(arrival) for arrival in arrivals]
         # A fixed order of people keeps two gateways with the same batch from waiting on each other.
         ordered = [
             arrival
@@ -234,8 +236,8 @@ class Door:
         single = self._words.screen.check(incoming.text)
         hits = [Hit(h.category, h.priority, "screen", tuple(h.words)) for h in single.hits]
         if incoming.text.strip():
-            earlier = await connection.execute(
-                select(Message.text)
+            recent = await connection.execute(
+                select(Message.text, Message.platform_time, Message.platform_sequence, Message.id)
                 .where(
                     Message.person_id == person.id,
                     Message.received_at > now() - JOIN_WITHIN,
@@ -244,11 +246,23 @@ class Door:
                 .order_by(Message.id.desc())
                 .limit(JOIN_MESSAGES)
             )
-            texts = list(earlier.scalars())[::-1]
-            if texts:
-                joined = self._words.screen.check_joined(texts, incoming.text)
-                hits += [Hit(h.category, h.priority, "screen", tuple(h.words)) for h in joined.hits]
+            # In the order in which they were written: halves of a sentence may arrive the wrong way round.
+            rows = sorted(recent, key=lambda row: (row.platform_time, row.platform_sequence, row.id))
+            written = (incoming.platform_time or now(), incoming.platform_sequence)
+            before = [row.text for row in rows if (row.platform_time, row.platform_sequence) <= written]
+            after = [row.text for row in rows if (row.platform_time, row.platform_sequence) > written]
+            hits += self._joined(before, incoming.text, after)
         return _best_of_each(hits)
+
+    def _joined(self, before: Sequence[str], text: str, after: Sequence[str]) -> list[Hit]:
+        """What a message says together with those written before it, and after it but here already."""
+        screen = self._words.screen
+        found = list(screen.check_joined(before, text).hits) if before else []
+        for place, later in enumerate(after):
+            alone = {(hit.category, hit.priority) for hit in screen.check(later).hits}
+            joined = screen.check_joined([*before, text, *after[:place]], later)
+            found += [hit for hit in joined.hits if (hit.category, hit.priority) not in alone]
+        return [Hit(hit.category, hit.priority, "screen", tuple(hit.words)) for hit in found]
 
     async def _escalate(
         self,
@@ -342,6 +356,19 @@ class Door:
             # The platform delivers the message again after our 503, and then we try again.
             self._told_directly.pop(key, None)
             log.error("door.direct_failed", channel=channel.name, error=type(error).__name__)
+
+
+_UNKEEPABLE = re.compile("[\x00\ud800-\udfff]")
+
+
+def keepable(arrival: Arrival) -> Arrival:
+    """The same, with a mark in the place of what no database keeps: null bytes, halves of pairs."""
+    changed = {
+        key.name: _UNKEEPABLE.sub("\ufffd", value)
+        for key in fields(arrival)
+        if isinstance(value := getattr(arrival, key.name), str) and _UNKEEPABLE.search(value)
+    }
+    return replace(arrival, **changed) if changed else arrival
 
 
 def _person_of(arrival: Arrival) -> str:

@@ -15,7 +15,7 @@ from datetime import timedelta
 from typing import Any
 
 import structlog
-from sqlalchemy import Row, and_, exists, insert, or_, select, update
+from sqlalchemy import Row, and_, exists, func, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.orm import aliased
 
@@ -33,7 +33,7 @@ from bot.store.record import (
     lock_conversation,
     now,
 )
-from bot.store.tables import Attempt, Conversation, Message, Outbox, Person
+from bot.store.tables import Attempt, Conversation, Event, Message, Outbox, Person
 
 log = structlog.get_logger(__name__)
 
@@ -233,7 +233,6 @@ class OutboxSender:
             await self._settle(ready, "failed", str(error))
         except (UnsureError, TimeoutError) as error:
             await self._settle(ready, "unknown", str(error) or "no answer in time")
-            await self._after_unknown(row.id)
         else:
             await self._delivered(ready, sent)
 
@@ -247,7 +246,11 @@ class OutboxSender:
                 .where(Attempt.id == ready.attempt_id)
                 .values(ended_at=now(), result=state, detail=detail[:500] or None)
             )
-            await advance(connection, ready.row.id, ready.row.conversation_id, state, detail, **values)
+            changed = await advance(
+                connection, ready.row.id, ready.row.conversation_id, state, detail, **values
+            )
+            if changed and state == "unknown":
+                await self._after_unknown(connection, ready.row.id)
 
     async def _later(self, ready: _Ready, error: RetryLaterError) -> None:
         """Put the row back in line: the platform said that it did not take it."""
@@ -283,29 +286,51 @@ class OutboxSender:
     async def _refuse(self, connection: AsyncConnection, row: Row[Any]) -> None:
         """An assistant row of an old epoch is never sent; its messages get a turn of now."""
         await advance(connection, row.id, row.conversation_id, "refused", "the owner changed before it left")
-        if row.turn and not await self._part_was_sent(connection, row):
-            last_id = row.turn.rpartition(".")[2]
-            conversation = await ownership.get(connection, row.conversation_id)
-            if last_id.isdecimal() and conversation.state in ("bot", "waiting"):
-                await connection.execute(
-                    update(Message)
-                    .where(
-                        Message.id == int(last_id),
-                        Message.conversation_id == row.conversation_id,
-                        Message.handled,
-                    )
-                    .values(handled=False)
-                )
+        conversation = await ownership.get(connection, row.conversation_id)
+        if not row.turn or conversation.state not in ("bot", "waiting"):
+            return
+        if await self._is_answered(connection, row, conversation):
+            return
+        await connection.execute(
+            update(Message)
+            .where(
+                Message.id.in_(await self._messages_of(connection, row)),
+                Message.conversation_id == row.conversation_id,
+                Message.handled,
+            )
+            .values(handled=False)
+        )
 
-    async def _part_was_sent(self, connection: AsyncConnection, row: Row[Any]) -> bool:
-        """Whether another answer of the same turn has left: then the turn is not run twice (I2)."""
+    async def _messages_of(self, connection: AsyncConnection, row: Row[Any]) -> list[int]:
+        """The messages that a turn read, as the turn's own event says."""
+        told = await connection.execute(
+            select(Event.data)
+            .where(Event.conversation_id == row.conversation_id, Event.kind == "turn.done")
+            .order_by(Event.id.desc())
+            .limit(50)
+        )
+        for data in told.scalars():
+            if data.get("turn") == row.turn:
+                return [int(message_id) for message_id in data["messages"]]
+        return []
+
+    async def _is_answered(
+        self, connection: AsyncConnection, row: Row[Any], conversation: Row[Any]
+    ) -> bool:
+        """Whether another answer of the same turn has left, or stands in line at the epoch of now.
+
+        Then the turn is not run again (I2).
+        """
         found = await connection.execute(
             select(Outbox.id)
             .where(
                 Outbox.conversation_id == row.conversation_id,
                 Outbox.turn == row.turn,
                 Outbox.kind == "assistant",
-                Outbox.state.in_(("sending", "sent", "delivered", "read", "unknown")),
+                or_(
+                    Outbox.state.in_(("sending", "sent", "delivered", "read", "unknown")),
+                    and_(Outbox.state == "queued", Outbox.epoch == conversation.epoch),
+                ),
             )
             .limit(1)
         )
@@ -330,42 +355,60 @@ class OutboxSender:
             await add_event(
                 connection, conversation_id, "outbox.state", {"outbox": outbox_id, "state": "unknown"}
             )
-        await self._after_unknown(outbox_id)
+            await self._after_unknown(connection, outbox_id)
 
-    async def _after_unknown(self, outbox_id: int) -> None:
-        """Safety words go again; an assistant's answer is put before a person, who is told so."""
-        async with self._store.write() as connection:
-            row = (
+    async def _after_unknown(self, connection: AsyncConnection, outbox_id: int) -> None:
+        """Safety words go again; an assistant's answer is put before a person, who is told so.
+
+        In the transaction that calls the row unknown: a crash between the two would leave a gap.
+        """
+        row = (await connection.execute(select(Outbox.__table__).where(Outbox.id == outbox_id))).one()
+        conversation = await ownership.get(connection, row.conversation_id)
+        if row.kind == "safety":
+            again = await add_outbox(
+                connection, conversation, "safety", row.text, epoch=conversation.epoch,
+                buttons=[Button(b["title"], b["payload"]) for b in row.buttons],
+                category=row.category, grade=row.grade, turn=row.turn,
+            )  # fmt: skip
+            # The first repeat leaves at once; a platform that never answers is not flooded.
+            lost = await self._times_unknown(connection, row)
+            if lost > 1:
+                pause = timedelta(seconds=min(LONGEST_PAUSE_SECONDS, 2.0**lost))
                 await connection.execute(
-                    select(Outbox.__table__).where(Outbox.id == outbox_id, Outbox.state == "unknown")
+                    update(Outbox).where(Outbox.id == again).values(not_before=now() + pause)
                 )
-            ).one_or_none()
-            if row is None:
-                return
-            conversation = await ownership.get(connection, row.conversation_id)
-            if row.kind == "safety":
-                again = await add_outbox(
-                    connection, conversation, "safety", row.text, epoch=conversation.epoch,
-                    buttons=[Button(b["title"], b["payload"]) for b in row.buttons],
-                    category=row.category, grade=row.grade, turn=row.turn,
-                )  # fmt: skip
-                await add_audit(
-                    connection, CLOCK, "safety.again", conversation.id, conversation.epoch,
-                    outbox=outbox_id, again=again,
-                )  # fmt: skip
-            elif row.kind == "assistant" and conversation.state == "bot":
-                hit = Hit("R20", "P3", "fallback", ("an answer may not have arrived",))
-                raised = await ownership.escalate(
-                    connection, conversation, [hit], CLOCK, team=await self._words.route(connection, [hit]),
-                    withdrawable=True,
-                )  # fmt: skip
-                fresh = raised.conversation
-                await add_outbox(
-                    connection, fresh, "assistant",
-                    self._words.content.current.line("answer_unknown"), epoch=fresh.epoch,
-                )  # fmt: skip
-            elif row.kind == "staff":
-                await add_event(connection, conversation.id, "alert.unknown", {"outbox": outbox_id})
+            await add_audit(
+                connection, CLOCK, "safety.again", conversation.id, conversation.epoch,
+                outbox=outbox_id, again=again,
+            )  # fmt: skip
+        elif row.kind == "assistant" and conversation.state == "bot":
+            hit = Hit("R20", "P3", "fallback", ("an answer may not have arrived",))
+            raised = await ownership.escalate(
+                connection, conversation, [hit], CLOCK, team=await self._words.route(connection, [hit]),
+                withdrawable=True,
+            )  # fmt: skip
+            fresh = raised.conversation
+            await add_outbox(
+                connection, fresh, "assistant",
+                self._words.content.current.line("answer_unknown"), epoch=fresh.epoch,
+            )  # fmt: skip
+        elif row.kind == "staff":
+            await add_event(connection, conversation.id, "alert.unknown", {"outbox": outbox_id})
+
+    async def _times_unknown(self, connection: AsyncConnection, row: Row[Any]) -> int:
+        """How often these safety words went out of late without any answer."""
+        found = await connection.execute(
+            select(func.count())
+            .select_from(Outbox)
+            .where(
+                Outbox.conversation_id == row.conversation_id,
+                Outbox.kind == "safety",
+                Outbox.state == "unknown",
+                Outbox.category == row.category,
+                Outbox.created_at > now() - timedelta(hours=1),
+            )
+        )
+        return int(found.scalar_one())
 
     async def wait_until_quiet(self, conversation_id: int) -> None:
         """Return once no assistant row of the conversation is `sending`; ten seconds at most.

@@ -14,7 +14,7 @@ from datetime import timedelta
 from typing import Any
 
 import structlog
-from sqlalchemy import Row, or_, select, update
+from sqlalchemy import Row, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.assistant.client import Assistant, Part, Reading, Reply, pieces
@@ -56,6 +56,11 @@ class _Taken:
     messages: list[Row[Any]]
     blocked: bool
 
+    @property
+    def last_id(self) -> int:
+        """The newest arrival: it names the turn, whatever late message is read before it."""
+        return max(int(message.id) for message in self.messages)
+
 
 @dataclass(slots=True)
 class _Plan:
@@ -72,6 +77,8 @@ class _Plan:
     """The one question about a message that has been passed on already."""
     ask_answered: bool = False
     unavailable: bool = False
+    decided: bool = False
+    """A button of ours or a plain yes or no says what to do, without Rasa."""
     reading: Reading | None = None
     release: str = ""
 
@@ -209,7 +216,8 @@ class Turns:
                 await self._understand(taken, plan)
         except (AssistantUnavailableError, TimeoutError):
             plan.unavailable = True
-            plan.parts.clear()
+            if not plan.decided:
+                plan.parts.clear()
         return plan
 
     async def _understand(self, taken: _Taken, plan: _Plan) -> None:
@@ -221,12 +229,12 @@ class Turns:
             button = None
         elif button is None and len(words) == 1 and not plan.parts:
             self._short_answer(words[0].text, row, plan)
-        decided = bool(plan.parts or plan.safe_check or plan.withdraw or plan.ask_answered)
+        plan.decided = bool(plan.parts or plan.safe_check or plan.withdraw or plan.ask_answered)
         self._question(words, row, plan)
-        may_talk = row.state == "bot" and not decided and not taken.blocked and plan.ask is None
+        may_talk = row.state == "bot" and not plan.decided and not taken.blocked and plan.ask is None
         text = "\n".join(m.text for m in words)[:TURN_CHARACTERS]
         if may_talk and (button is not None or text):
-            reply = await self._talk(row, taken.messages[-1].id, text, button, plan)
+            reply = await self._talk(row, taken.last_id, text, button, plan)
             plan.reading, plan.release = reply.reading, reply.release
             plan.parts = list(reply.parts)
             plan.form = reply.form
@@ -240,7 +248,7 @@ class Turns:
             readings = await self._assistant.understand(texts)
             if not may_talk:
                 plan.reading = readings[-1]
-                if not decided:
+                if not plan.decided:
                     plan.parts = _parts_of(readings[-1])
             risks = readings
         plan.hits += self._words.model_hits(risks)
@@ -328,7 +336,7 @@ class _Application:
         self._connection = connection
         self._taken = taken
         self._plan = plan
-        self._turn = f"c{taken.row.id}.{taken.messages[-1].id}"
+        self._turn = f"c{taken.row.id}.{taken.last_id}"
         self._answered: str | None = None
         self._offered: tuple[str, ...] = ()
         self._nets: set[str] = set()
@@ -341,16 +349,18 @@ class _Application:
         raised_at_door = {m.raised for m in taken.messages if m.raised}
         state_before, urgent_before = row.state, row.grade in URGENT and not raised_at_door
         row = await self._escalate(row, plan.hits)
-        if plan.unavailable:
+        if plan.unavailable and not plan.decided:
             row = await self._assistant_down(row)
-        elif not taken.blocked and row.state in ("bot", "waiting"):
+        elif not taken.blocked and row.state in ("bot", "waiting") and not row.answered_outside:
             row = await self._converse(row, urgent_before=urgent_before)
         if (
             row.state == "waiting"
             and state_before == "waiting"
             and not taken.blocked
+            and not row.answered_outside
             and not self._said
             and not raised_at_door
+            and not await self._said_at_door()
             and not any(h["net"] == "screen" for m in taken.messages for h in m.hits)
         ):
             await self._still_waiting(row)
@@ -358,6 +368,16 @@ class _Application:
             for message in taken.messages:
                 await self._understand_later(message)
         await self._mark_read(row)
+
+    async def _said_at_door(self) -> bool:
+        """Whether the door has said already where these messages are: it speaks for what has no
+        words, and when it opens a conversation again for the staff who closed it."""
+        if not any(message.text.strip() or message.button for message in self._taken.messages):
+            return True
+        first = await self._connection.execute(
+            select(func.min(Message.id)).where(Message.conversation_id == self._taken.row.id)
+        )
+        return first.scalar_one() in {message.id for message in self._taken.messages}
 
     async def _escalate(
         self, row: Row[Any], hits: Sequence[Hit], quiet_reason: str | None = None

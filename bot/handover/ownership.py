@@ -181,6 +181,7 @@ async def claim(connection: AsyncConnection, conversation_id: int, actor: Actor,
             state="human",
             owner_id=actor.staff_id,
             owner_outside=False,
+            answered_outside=False,
             transfer_team=None,
             front=False,
             withdrawable=False,
@@ -262,7 +263,11 @@ async def _to_bot(connection: AsyncConnection, row: Row[Any], actor: Actor, acti
         front=False,
         misses=0,
         withdrawable=False,
+        answered_outside=False,
         ask=None,
+        # A later "yes" must not answer a question of this matter, which is settled.
+        safe_check=None,
+        pending_answer=None,
     )
     fresh = await get(connection, row.id)
     await _owner_changed(connection, row, fresh, actor, action)
