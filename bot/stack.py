@@ -181,7 +181,10 @@ class Stack:
                 str(RASA_PYTHON), "-m", "rasa_sdk", "--actions", "actions",
                 "--port", str(self.actions_port),
             ],
-            env=rasa_environment(FRONTCOUNTER_FORCE=str(self.settings.force)),
+            # Without SANIC_HOST the action server listens on every address.
+            env=rasa_environment(
+                FRONTCOUNTER_FORCE=str(self.settings.force), SANIC_HOST="127.0.0.1"
+            ),
         )  # fmt: skip
 
     async def start_rasa(self, model: Path) -> Process:
