@@ -52,6 +52,10 @@ class _Loader(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[str] = set()
         for key, _ in node.value:
+            if key.tag != "tag:yaml.org,2002:str":
+                raise yaml.MarkedYAMLError(
+                    problem=f"the key {key.value!r} needs quotes", problem_mark=key.start_mark
+                )
             if key.value in seen:
                 raise yaml.MarkedYAMLError(
                     problem=f"the key {key.value!r} stands twice", problem_mark=key.start_mark
@@ -294,7 +298,7 @@ class _Compiler:
             if not isinstance(entry, dict) or not isinstance(entry.get("example"), str):
                 raise self._wrong(f"an ambiguous message needs an example, not {entry!r}", entry)
             self._known(entry, {"example", "match", "silent", "ask", "category", "priority",
-                                "if_unanswered", "unless"})  # fmt: skip
+                                "if_unanswered", "unless", "alone"})  # fmt: skip
             at = entry["example"]
             category = entry.get("category")
             if category not in CATEGORIES:
@@ -307,6 +311,8 @@ class _Compiler:
                 later = self._grade(later, at)
             if raised is None and entry.get("ask") is None:
                 raise self._wrong("must ask something or raise a priority", at)
+            if raised is not None and entry.get("alone"):
+                raise self._wrong("'alone' is only for what raises nothing: more words would lower it", at)
             ask = entry.get("ask")
             if entry.get("silent"):
                 silent = Rule(0, category, raised, "no words", (), ask=ask, ask_priority=later)
@@ -315,7 +321,9 @@ class _Compiler:
             rule = None
             for text in self._texts(entry, "match"):
                 unless = self._texts(entry, "unless")
-                rule = self._rule(category, raised, text, [text], 0, unless, ask, later)
+                rule = self._rule(
+                    category, raised, text, [text], 0, unless, ask, later, bool(entry.get("alone"))
+                )
             if rule is None:
                 raise self._wrong("'match' is empty", at)
             examples.append((str(at), rule))
@@ -333,6 +341,7 @@ class _Compiler:
         unless: Iterable[str],
         ask: str | None = None,
         ask_priority: str | None = None,
+        alone: bool = False,
     ) -> Rule:
         """Compile one rule and keep it. Optional words make several rules of it; the last is given
         back, and all carry the same words to explain them."""

@@ -49,7 +49,8 @@ class Phrase:
 class Rule:
     """What raises a category: signals near each other, in any order (mostly just one signal).
 
-    `priority` is None for a rule that only asks. `within` counts words between signals.
+    `priority` is None for a rule that only asks. `within` counts words between signals. `alone`
+    asks for a message of one sentence.
     """
 
     number: int
@@ -61,6 +62,7 @@ class Rule:
     unless: tuple[Phrase, ...] = ()
     ask: str | None = None
     ask_priority: str | None = None
+    alone: bool = False
 
     @property
     def concepts(self) -> frozenset[int]:
@@ -343,6 +345,8 @@ class Reader:
         return reading.present
 
     def _match(self, reading: Reading, rule: Rule, newest: int) -> Match | None:
+        if rule.alone and len(reading.sentences) > 1:
+            return None
         trails = [reading.trail(signal) for signal in rule.signals]
         if not all(trails):
             return None

@@ -18,11 +18,15 @@ _LEET: Final = str.maketrans({"0": "o", "1": "i", "3": "e", "4": "a", "5": "s", 
                               "8": "b", "9": "g", "@": "a", "$": "s", "!": "i", "|": "l"})  # fmt: skip
 _LEET_L: Final = str.maketrans({"1": "l", "!": "l"})
 _DOUBLED: Final = re.compile(r"([a-z])\1")
+_SHORT_STEM: Final = re.compile(r"[a-z]*[^aeiou][aeiou][^aeiouwxy]")
 _VOWELS: Final = frozenset("aeiou")
 
 
 def inflect(entry: str) -> list[str]:
-    """Spell out `word+` as its forms (hit, hits, hitting); `++` doubles the last letter."""
+    """Spell out `word+` as its forms (kick, kicks, kicked, kicking).
+
+    `++` always doubles the last letter; `+` also does after one short vowel (slap, slapped).
+    """
     stem = entry.rstrip("+")
     marks = len(entry) - len(stem)
     if not marks:
@@ -34,7 +38,10 @@ def inflect(entry: str) -> list[str]:
     if stem.endswith("y") and stem[-2] not in _VOWELS:
         return [stem, stem[:-1] + "ies", stem[:-1] + "ied", stem + "ing"]
     plural = stem + ("es" if stem.endswith(("s", "sh", "ch", "x", "z")) else "s")
-    return [stem, plural, stem + "ed", stem + "ing"]
+    forms = [stem, plural, stem + "ed", stem + "ing"]
+    if _SHORT_STEM.fullmatch(stem):
+        forms += [stem + stem[-1] + "ed", stem + stem[-1] + "ing"]
+    return forms
 
 
 class Dictionary:
