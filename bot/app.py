@@ -165,8 +165,8 @@ async def serve(
         server = await app.create_server(sock=listener, return_asyncio_server=True)
         if server is None:
             raise SettingError("The server did not start. Try again.")
-        await server.startup()
-        await server.start_serving()
+        await server.startup()  # type: ignore[no-untyped-call]
+        await server.start_serving()  # type: ignore[no-untyped-call]
         servers.append(server)
     preparing = asyncio.create_task(_prepare_until_done(core, stop, ready))
     log.info("gateway.serving", public=settings.public_port, desk=settings.desk_port)
@@ -176,7 +176,7 @@ async def serve(
         log.info("gateway.stopping")
         for server in servers:
             with suppress(Exception):
-                server.close()
+                server.close()  # type: ignore[no-untyped-call]
         preparing.cancel()
         await asyncio.gather(preparing, return_exceptions=True)
         async with asyncio.timeout(STOP_SECONDS + 5):

@@ -162,8 +162,14 @@ async def _demo(settings: Settings, _chosen: argparse.Namespace) -> int:
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     current = asyncio.current_task()
+
+    def stop() -> None:
+        stopping.set()
+        if current is not None:
+            current.cancel()
+
     for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, lambda: (stopping.set(), current and current.cancel()))
+        loop.add_signal_handler(number, stop)
     try:
         async with Stack(own, own.models) as stack:
             _say("Starting the assistant. The first time this trains it, which takes a minute.")

@@ -143,6 +143,9 @@ async def _hold(core: Core, texts: list[str]) -> dict[str, Any]:
         conversation_id, message_id = accepted[0].conversation_id, accepted[0].message_id
         if conversation_id is None or message_id is None:
             raise UnavailableError("A message was not stored.")
+        # What the door wrote leaves at once, as it does in service, while Rasa still reads.
+        while await core.outbox.send_next(conversation_id):
+            pass
         await settle(core, conversation_id)
         outcome, seen = await outcome_of_turn(core, conversation_id, message_id, seen)
         turns.append(outcome)

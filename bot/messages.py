@@ -17,9 +17,7 @@ InboundKind = Literal[
     "text", "button", "location", "image", "voice", "video", "sticker", "file", "unsupported"
 ]
 OutboundKind = Literal["safety", "assistant", "staff", "notice"]
-Delivery = Literal[
-    "queued", "sending", "sent", "delivered", "read", "failed", "unknown", "refused"
-]
+Delivery = Literal["queued", "sending", "sent", "delivered", "read", "failed", "unknown", "refused"]
 Net = Literal["screen", "understanding", "asked", "fallback", "staff"]
 
 GRADES: tuple[Grade, ...] = ("P1", "P2", "P3", "P4")

@@ -20,7 +20,7 @@ class Settings(BaseSettings):
 
     database_url: str = f"sqlite+aiosqlite:///{ROOT / 'var' / 'frontcounter.db'}"
     redis_url: str = ""
-    assistant_urls: Annotated[tuple[str, ...], NoDecode] = ("http://127.0.0.1:5005",)
+    assistant_urls: Annotated[tuple[str, ...], NoDecode, Field(min_length=1)] = ("http://127.0.0.1:5005",)
     assistant_secret: str = ""
     assistant_timeout_seconds: float = Field(10.0, gt=0, le=60)
     force: Path = ROOT / "force" / "northumbria"

@@ -20,6 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.accounts.passwords import is_right
 from bot.errors import RefusedError
+from bot.handover.shift import PRESENT
 from bot.messages import Actor
 from bot.store import Store
 from bot.store.record import add_audit, now
@@ -112,6 +113,8 @@ class Sessions:
     def __init__(self, store: Store, *, idle_minutes: float) -> None:
         self._store = store
         self.idle = timedelta(minutes=idle_minutes)
+        # Rarer writes than acts, yet the lock never comes much earlier than the page expects it.
+        self._acted_every = min(ACTED_EVERY, self.idle / 20)
         self.tries = Tries()
 
     async def sign_in(self, username: str, password: str, address: str = "") -> str:
@@ -252,7 +255,7 @@ class Sessions:
         return token
 
     async def sign_out(self, session: Session) -> bool:
-        """End a session. True when it was the last one of that person."""
+        """End a session. True when no other page of that person is open and unlocked."""
         async with self._store.write() as connection:
             await connection.execute(delete(StaffSession).where(StaffSession.id == session.id))
             await add_audit(connection, actor_of(session), "sign-out")
@@ -260,7 +263,8 @@ class Sessions:
                 select(StaffSession.id)
                 .where(
                     StaffSession.staff_id == session.staff_id,
-                    StaffSession.created_at > now() - LIFE,
+                    StaffSession.seen_at > now() - PRESENT,
+                    StaffSession.locked.is_(False),
                 )
                 .limit(1)
             )
@@ -268,7 +272,7 @@ class Sessions:
 
     async def acted(self, session: Session) -> None:
         """Something was done by hand: the idle lock counts anew."""
-        if session.locked or session.acted_at > now() - ACTED_EVERY:
+        if session.locked or session.acted_at > now() - self._acted_every:
             return
         async with self._store.write() as connection:
             await connection.execute(

@@ -10,21 +10,12 @@ from typing import Any
 from sqlalchemy import Row, and_, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from bot.handover.queue import visible
 from bot.messages import URGENT, Actor
 from bot.store.record import now
-from bot.store.tables import Audit, Conversation, Draft, Event, Person, Staff, Team
+from bot.store.tables import Audit, Conversation, Draft, Event, Person, Staff
 
 RECENT = timedelta(days=2)
-
-
-def visible(actor: Actor) -> Any:
-    """The condition that `actor` may see a conversation: the rule of `handover.queue.may_open`."""
-    restricted = select(Team.key).where(Team.restricted)
-    return or_(
-        Conversation.team.is_(None),
-        Conversation.team.not_in(restricted),
-        Conversation.team.in_(sorted(actor.teams)),
-    )
 
 
 async def visible_of(connection: AsyncConnection, ids: Iterable[int], actor: Actor) -> set[int]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import urlencode
+
 from sanic import HTTPResponse
 from sanic.response import empty, redirect, text
 
@@ -69,7 +71,7 @@ async def _end(visit: Visit) -> None:
 
 
 async def sign_out(visit: Visit) -> HTTPResponse:
-    """End the session. With the last one of a person, their chats go back to the queue."""
+    """End the session. With the last open page of a person their chats go back to the queue."""
     await _end(visit)
     response = redirect("/desk/sign-in", status=303)
     return without_cookie(response, secure=visit.core.settings.secure_cookies)
@@ -86,7 +88,7 @@ async def locked_page(visit: Visit) -> HTTPResponse:
 async def lock(visit: Visit) -> HTTPResponse:
     """Lock by hand, or because the page saw nobody for a while."""
     await visit.console.sessions.lock(visit.session, "idle" if visit.field("idle") else "by hand")
-    return visit.go(f"/desk/locked?next={safe_next(visit.field('next', 400))}")
+    return visit.go("/desk/locked?" + urlencode({"next": safe_next(visit.field("next", 400))}))
 
 
 async def unlock(visit: Visit) -> HTTPResponse:

@@ -258,7 +258,8 @@ def harden(response: HTTPResponse) -> None:
 
 def safe_next(path: str) -> str:
     """A page of the desk to go on to, or its start: never another site."""
-    if path.startswith("/desk") and "\\" not in path and not path.startswith(("/desk/sign", "/desk/lock")):
+    ours = path == "/desk" or path.startswith(("/desk/", "/desk?"))
+    if ours and "\\" not in path and not path.startswith(("/desk/sign", "/desk/lock")):
         split = urlsplit(path)
         if not split.scheme and not split.netloc and path.isprintable():
             return path

@@ -35,6 +35,8 @@ log = structlog.get_logger(__name__)
 HOLD = timedelta(seconds=30)
 SILENT_AFTER = timedelta(hours=24)
 TRIES = 40
+UNDERSTAND_TRIES = 5760
+"""A day of tries, fifteen seconds apart: both nets read every message, however long Rasa is away."""
 
 
 class Clocks:
@@ -133,7 +135,7 @@ class Clocks:
             finished = await kind(row)
         async with self._store.write() as connection:
             values: dict[str, Any] = {"holder": None, "held_until": None}
-            if finished or row.attempts >= TRIES:
+            if finished or row.attempts >= (UNDERSTAND_TRIES if row.kind == "understand" else TRIES):
                 values["done_at"] = now()
             else:
                 pause = UNDERSTAND_AGAIN if row.kind == "understand" else echoes.LOOK_AGAIN
@@ -229,9 +231,7 @@ class Clocks:
             rows = await connection.execute(
                 select(Conversation.__table__).where(Conversation.state == "human").limit(1000)
             )
-            late = [
-                row.id for row in rows.all() if await _has_waited_too_long(connection, row, present)
-            ]
+            late = [row.id for row in rows.all() if await _has_waited_too_long(connection, row, present)]
         count = 0
         for conversation_id in late:
             async with self._store.write() as connection:

@@ -368,7 +368,7 @@ def keepable(arrival: Arrival) -> Arrival:
         for key in fields(arrival)
         if isinstance(value := getattr(arrival, key.name), str) and _UNKEEPABLE.search(value)
     }
-    return replace(arrival, **changed) if changed else arrival
+    return replace(arrival, **changed) if changed else arrival  # type: ignore[arg-type]
 
 
 def _person_of(arrival: Arrival) -> str:

@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from bot.conversations.receipts import advance
 from bot.handover import ownership
 from bot.messages import DOOR, Echo
-from bot.store.record import add_audit, add_due, change_conversation, lock_conversation, now
+from bot.store.record import add_audit, add_due, add_event, change_conversation, lock_conversation, now
 from bot.store.tables import Conversation, Outbox, Person
 
 HOLD = timedelta(seconds=10)
@@ -26,12 +26,12 @@ SAME_TEXT_WITHIN = timedelta(minutes=2)
 
 async def take(connection: AsyncConnection, echo: Echo) -> None:
     """Look at an echo when it arrives."""
-    if await _is_ours(connection, echo):
-        return
     conversation = await _open_conversation(connection, echo)
-    if conversation is None:
+    # Looked at before the ids: a send that ends between the two looks is then found by its id.
+    under_way = conversation is not None and await _under_way(connection, conversation.id)
+    if await _is_ours(connection, echo) or conversation is None:
         return
-    if await _under_way(connection, conversation.id):
+    if under_way:
         await add_due(
             connection,
             "echo",
@@ -53,14 +53,13 @@ async def take(connection: AsyncConnection, echo: Echo) -> None:
 async def look_again(connection: AsyncConnection, data: dict[str, Any]) -> bool:
     """Look again at a held echo. False: hold it a little longer."""
     echo = Echo(data["channel"], data["person"], data["message_id"], data["text"])
-    if await _is_ours(connection, echo):
-        return True
     conversation = await _open_conversation(connection, echo)
-    if conversation is None:
+    under_way = conversation is not None and await _under_way(connection, conversation.id)
+    if await _is_ours(connection, echo) or conversation is None:
         return True
     if await _match_by_text(connection, conversation, echo):
         return True
-    if await _under_way(connection, conversation.id) and datetime.fromisoformat(data["until"]) > now():
+    if under_way and datetime.fromisoformat(data["until"]) > now():
         return False
     await _not_ours(connection, conversation, echo)
     return True
@@ -78,7 +77,8 @@ async def _is_ours(connection: AsyncConnection, echo: Echo) -> bool:
     ).one_or_none()
     if found is None:
         return False
-    if found.state == "unknown":
+    if found.state in ("sending", "unknown"):
+        # The platform has it, whatever becomes of the call that sends it.
         await advance(connection, found.id, found.conversation_id, "sent", platform_id=echo.message_id)
     return True
 
@@ -136,11 +136,16 @@ async def _not_ours(connection: AsyncConnection, conversation: Row[Any], echo: E
         platform_id=echo.message_id,
     )  # fmt: skip
     await ownership.outside_reply(connection, conversation, DOOR)
-    await connection.execute(
-        insert(Outbox).values(
+    written = await connection.execute(
+        insert(Outbox)
+        .values(
             conversation_id=conversation.id, channel=echo.channel, kind="staff", text=echo.text,
             buttons=[], epoch=conversation.epoch, state="sent", detail="outside",
             platform_id=echo.message_id, not_before=now(), created_at=now(), sent_at=now(),
         )
+        .returning(Outbox.id)
     )  # fmt: skip
+    await add_event(
+        connection, conversation.id, "outbox.state", {"outbox": written.scalar_one(), "state": "sent"}
+    )
     await change_conversation(connection, conversation.id, last_staff_at=now())

@@ -147,22 +147,21 @@ class OutboxSender:
             row = await next_row(connection, conversation_id)
             if row is None:
                 return False
+            channel = self._channels.get(row.channel)
+            ready: _Ready | None = None
             if not may_send(row, conversation):
                 await self._refuse(connection, row)
-                self._bell.ring("event")
-                return True
-            channel = self._channels.get(row.channel)
-            if channel is None:
+            elif channel is None:
                 await advance(connection, row.id, conversation_id, "failed", "this channel is switched off")
-                return True
-            if channel.in_store:
+            elif channel.in_store:
                 await self._sent_in_store(connection, row)
-                self._bell.ring("event")
-                return True
-            ready = await self._enter_sending(connection, row)
-        if ready is None:
-            return False
-        await self._send(channel, ready)
+            else:
+                ready = await self._enter_sending(connection, row)
+                if ready is None:
+                    return False
+        if ready is not None and channel is not None:
+            await self._send(channel, ready)
+        # Only after the commit: a page that is woken before it looks, finds nothing, and waits.
         self._bell.ring("event")
         return True
 
@@ -314,9 +313,7 @@ class OutboxSender:
                 return [int(message_id) for message_id in data["messages"]]
         return []
 
-    async def _is_answered(
-        self, connection: AsyncConnection, row: Row[Any], conversation: Row[Any]
-    ) -> bool:
+    async def _is_answered(self, connection: AsyncConnection, row: Row[Any], conversation: Row[Any]) -> bool:
         """Whether another answer of the same turn has left, or stands in line at the epoch of now.
 
         Then the turn is not run again (I2).
@@ -439,8 +436,8 @@ class OutboxSender:
 async def next_row(connection: AsyncConnection, conversation_id: int) -> Row[Any] | None:
     """The row whose turn it is: safety words first, else the oldest, if nothing is under way.
 
-    A row that waits for a retry holds back what was committed after it (I7); a failed, refused or
-    unknown one holds back nothing.
+    A row that waits for a retry holds back what was committed after it (I7), safety words too: the
+    999 block comes before all that follows it. A failed, refused or unknown one holds back nothing.
     """
     moment = now()
     safety = await connection.execute(
@@ -468,9 +465,11 @@ async def next_row(connection: AsyncConnection, conversation_id: int) -> Row[Any
                 and_(
                     earlier.conversation_id == conversation_id,
                     earlier.id != Outbox.id,
-                    earlier.kind != "safety",
                     or_(
-                        earlier.state == "sending",
+                        and_(
+                            earlier.state == "sending",
+                            or_(earlier.kind != "safety", earlier.id < Outbox.id),
+                        ),
                         and_(earlier.state == "queued", earlier.id < Outbox.id),
                     ),
                 )

@@ -10,11 +10,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
-from sqlalchemy import Row, func, or_, select, update
+from sqlalchemy import Row, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.assistant.client import Assistant, Part, Reading, Reply, pieces
@@ -360,24 +360,12 @@ class _Application:
             and not row.answered_outside
             and not self._said
             and not raised_at_door
-            and not await self._said_at_door()
-            and not any(h["net"] == "screen" for m in taken.messages for h in m.hits)
         ):
             await self._still_waiting(row)
         if plan.unavailable:
             for message in taken.messages:
                 await self._understand_later(message)
         await self._mark_read(row)
-
-    async def _said_at_door(self) -> bool:
-        """Whether the door has said already where these messages are: it speaks for what has no
-        words, and when it opens a conversation again for the staff who closed it."""
-        if not any(message.text.strip() or message.button for message in self._taken.messages):
-            return True
-        first = await self._connection.execute(
-            select(func.min(Message.id)).where(Message.conversation_id == self._taken.row.id)
-        )
-        return first.scalar_one() in {message.id for message in self._taken.messages}
 
     async def _escalate(
         self, row: Row[Any], hits: Sequence[Hit], quiet_reason: str | None = None
@@ -421,7 +409,7 @@ class _Application:
         if plan.ask is not None and row.grade not in URGENT:
             await self._ask(row, plan.ask)
             return row
-        if row.ask and not plan.ask_answered:
+        if row.ask and not plan.ask_answered and self._came_after(row.ask):
             row = await self._end_question(row)
         if plan.question is not None and any(m.raised for m in self._taken.messages):
             row = await self._question(row, plan.question)
@@ -529,10 +517,18 @@ class _Application:
     async def _ask(self, row: Row[Any], ask: dict[str, Any]) -> None:
         content = self._words.content.current
         buttons: list[Button] = []
+        ask = {**ask, "at": now().isoformat()}
         await change_conversation(self._connection, row.id, ask=ask)
         await self._row(row, content.line(ask["key"]), buttons)
         await add_due(
             self._connection, "ask", ASK_WAIT, key=f"ask:{row.id}", conversation_id=row.id, data=ask
+        )
+
+    def _came_after(self, ask: dict[str, Any]) -> bool:
+        """Whether something here was written after the question: what came before is no answer."""
+        asked = ask.get("at")
+        return asked is None or any(
+            message.received_at > datetime.fromisoformat(asked) for message in self._taken.messages
         )
 
     async def _end_question(self, row: Row[Any]) -> Row[Any]:

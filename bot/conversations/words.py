@@ -186,7 +186,10 @@ class Words:
             )
             parts.append(sentence)
         else:
-            parts.append(content.line("queued_off_shift"))
+            sentence = content.line("queued_off_shift")
+            if quiet_reason is None and await self._was_told(connection, row.id, sentence):
+                return
+            parts.append(sentence)
         buttons: tuple[Button, ...] = ()
         if row.withdrawable:
             parts.append(content.line("withdraw_offer"))
@@ -195,6 +198,21 @@ class Words:
             connection, row, "assistant", "\n".join(parts), epoch=row.epoch, buttons=buttons,
             turn=turn,
         )  # fmt: skip
+
+    async def _was_told(self, connection: AsyncConnection, conversation_id: int, words: str) -> bool:
+        """Whether this very sentence arrived within ten minutes (one that was refused did not)."""
+        found = await connection.execute(
+            select(Outbox.id)
+            .where(
+                Outbox.conversation_id == conversation_id,
+                Outbox.kind == "assistant",
+                Outbox.text.startswith(words, autoescape=True),
+                Outbox.state.in_(("sent", "delivered", "read")),
+                Outbox.sent_at > now() - REPEAT_AFTER,
+            )
+            .limit(1)
+        )
+        return found.scalar_one_or_none() is not None
 
     async def _is_due(self, connection: AsyncConnection, was: Row[Any], raised: Raised, hit: Hit) -> bool:
         """Whether a category's words go out now (I6).

@@ -11,12 +11,18 @@ from bot.messages import Actor
 from bot.store.tables import Conversation, Message, Person, Staff, Team
 
 
-def _visible(actor: Actor) -> Any:
+def visible(actor: Actor) -> Any:
+    """The condition that `actor` may see a conversation; `may_open` says the same of one row.
+
+    A restricted team's conversations are seen by its members, and by the team that one is being
+    passed to: nobody can accept unread.
+    """
     restricted = select(Team.key).where(Team.restricted)
     return or_(
         Conversation.team.is_(None),
         Conversation.team.not_in(restricted),
         Conversation.team.in_(sorted(actor.teams)),
+        Conversation.transfer_team.in_(sorted(actor.teams)),
     )
 
 
@@ -42,7 +48,7 @@ async def list_queue(connection: AsyncConnection, actor: Actor, *, limit: int = 
         .outerjoin(Staff, Staff.id == Conversation.owner_id)
         .outerjoin(newest, newest.c.conversation_id == Conversation.id)
         .outerjoin(Message, Message.id == newest.c.message_id)
-        .where(Conversation.state.in_(("waiting", "human")), _visible(actor))
+        .where(Conversation.state.in_(("waiting", "human")), visible(actor))
         .order_by(
             Conversation.state.desc(),
             Conversation.grade,
@@ -59,7 +65,7 @@ async def count_waiting(connection: AsyncConnection, actor: Actor) -> dict[str, 
     """How many wait, by grade."""
     rows = await connection.execute(
         select(Conversation.grade, func.count())
-        .where(and_(Conversation.state == "waiting", _visible(actor)))
+        .where(and_(Conversation.state == "waiting", visible(actor)))
         .group_by(Conversation.grade)
     )
     return {str(row[0]): int(row[1]) for row in rows}
@@ -67,7 +73,7 @@ async def count_waiting(connection: AsyncConnection, actor: Actor) -> dict[str, 
 
 async def may_open(connection: AsyncConnection, conversation: Row[Any], actor: Actor) -> bool:
     """Whether `actor` may read this conversation."""
-    if conversation.team is None or conversation.team in actor.teams:
+    if conversation.team is None or {conversation.team, conversation.transfer_team} & actor.teams:
         return True
     restricted = await connection.execute(select(Team.restricted).where(Team.key == conversation.team))
     return not restricted.scalar_one_or_none()

@@ -10,7 +10,7 @@ from typing import Any, Final
 import yaml
 
 from bot.errors import ContentError
-from bot.messages import GRADES
+from bot.messages import GRADES, Grade
 from bot.safety.normalise import BREAK, normalise, tokens
 from bot.safety.phrases import Phrase, Reader, Rule, Step
 from bot.safety.words import Dictionary, inflect
@@ -80,7 +80,7 @@ class Category:
     id: str
     name: str
     definition: str
-    priority: str
+    priority: Grade
     understanding_threshold: float
     team: str
     subject_hidden: bool
@@ -223,10 +223,11 @@ class _Compiler:
             raise self._wrong(f"{value!r} must be words with commas between them, in quotes")
         return [part.strip() for part in value.replace("\n", " ").split(",") if part.strip()]
 
-    def _grade(self, value: object, at: object) -> str:
-        if value not in GRADES:
-            raise self._wrong(f"priority must be P1, P2, P3 or P4, not {value!r}", at or value)
-        return str(value)
+    def _grade(self, value: object, at: object) -> Grade:
+        for grade in GRADES:
+            if value == grade:
+                return grade
+        raise self._wrong(f"priority must be P1, P2, P3 or P4, not {value!r}", at or value)
 
     # ---- a category --------------------------------------------------------------------------
 

@@ -10,7 +10,14 @@ from typing import Any
 
 from sqlalchemy import event, text
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
+from sqlalchemy.exc import (
+    DataError,
+    DBAPIError,
+    IntegrityError,
+    InterfaceError,
+    OperationalError,
+    ProgrammingError,
+)
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
@@ -112,13 +119,13 @@ class Store:
                 await connection.execution_options(writing=writing)
                 async with connection.begin():
                     yield connection
-        except IntegrityError:
+        except (IntegrityError, ProgrammingError, DataError):
             raise
         except (OperationalError, InterfaceError, PoolTimeoutError, OSError, EOFError) as error:
             raise StoreUnavailableError(f"the database does not answer: {type(error).__name__}") from error
         except DBAPIError as error:
-            if error.connection_invalidated or _is_shutdown(error):
-                raise StoreUnavailableError("the database closed the connection") from error
+            if error.connection_invalidated or self.is_sqlite or _is_away(error.orig):
+                raise StoreUnavailableError(f"the database cannot: {type(error.orig).__name__}") from error
             raise
 
     async def ping(self) -> bool:
@@ -135,7 +142,11 @@ class Store:
         await self.engine.dispose()
 
 
-def _is_shutdown(error: DBAPIError) -> bool:
-    """Whether PostgreSQL is stopping or starting (SQLSTATE classes 08 and 57P, appendix A)."""
-    code = str(getattr(error.orig, "sqlstate", "") or "")
-    return code.startswith(("08", "57P"))
+def _is_away(error: BaseException | None) -> bool:
+    """Whether PostgreSQL cannot take anything just now, by its SQLSTATE (its manual, appendix A).
+
+    08 connection, 25006 read only (a standby after a failover), 28 and 3D it does not let us in, 53
+    disk, memory or connections at an end, 57P stopping or starting, 58 the machine under it.
+    """
+    code = str(getattr(error, "sqlstate", "") or "")
+    return code == "25006" or code.startswith(("08", "28", "3D", "53", "57P", "58"))

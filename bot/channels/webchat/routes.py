@@ -7,7 +7,6 @@ import secrets
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any
 
 import structlog
 from sanic import Blueprint, HTTPResponse, Request, html, json, raw, redirect

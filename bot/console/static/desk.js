@@ -79,8 +79,10 @@ if (live) htmx.createEventSource = () => new Stream();
 let linked = false;
 let fresh = false;
 let hadFocus = false;
+let patient = true;
 
 function linkChanged(up) {
+  patient = false;
   linked = up;
   fresh = false;
   showLink();
@@ -101,7 +103,7 @@ function allowTyping() {
   const may = linked && fresh;
   if (!may && fields.contains(document.activeElement)) hadFocus = true;
   fields.disabled = !may;
-  byId("composer-reason").textContent = may ? "" : linked
+  byId("composer-reason").textContent = may || (patient && !linked) ? "" : linked
     ? "Reading what was missed."
     : "You cannot type while this page is not connected. Your text is kept.";
   if (may && hadFocus) {
@@ -113,7 +115,10 @@ function allowTyping() {
 
 if (live) {
   allowTyping();
-  setTimeout(() => { if (!linked) showLink(); }, 3000);
+  setTimeout(() => {
+    patient = false;
+    if (!linked) showLink();
+  }, 3000);
   body.addEventListener("htmx:afterRequest", (event) => {
     if (event.detail.successful && linked && event.target.hasAttribute && event.target.hasAttribute("data-ready")) {
       fresh = true;
@@ -167,6 +172,7 @@ body.addEventListener("htmx:afterSwap", (event) => {
   if (event.target.id === "composer") allowTyping();
   if (event.target.id === "transcript") news();
   if (event.target.id === "alarms") ring();
+  if (event.target.id === "rows") newcomers();
   tick();
 });
 body.addEventListener("htmx:beforeSwap", (event) => {
@@ -211,6 +217,18 @@ if (byId("transcript")) {
   news();
   byId("transcript").scrollTop = byId("transcript").scrollHeight;
 }
+
+// A P1 is called out by the alarm; whatever else comes is told when the reader has a moment.
+let waitingBefore = null;
+
+function newcomers() {
+  const counts = byId("counts");
+  if (!counts) return;
+  const count = Number(counts.dataset.waiting);
+  if (waitingBefore !== null && count > waitingBefore) byId("news").textContent = `A new chat is waiting. ${count} in the queue.`;
+  waitingBefore = count;
+}
+newcomers();
 
 // --- Waiting times ------------------------------------------------------------------------------
 

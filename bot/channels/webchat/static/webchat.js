@@ -318,7 +318,8 @@
   }
 
   function resize() {
-    text.style.height = "auto";
+    text.style.height = text.value ? "auto" : "";
+    if (!text.value) return;
     text.style.height = Math.min(text.scrollHeight + 4, Math.max(80, window.innerHeight * 0.3)) + "px";
   }
 
