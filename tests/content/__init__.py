@@ -1,0 +1,1 @@
+"""The shipped words: that they are whole, plain and render."""

@@ -1,0 +1,1 @@
+"""The plain modules of bot/nlu and actions: fast, without a Rasa server."""

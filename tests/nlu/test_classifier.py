@@ -1,0 +1,181 @@
+"""Vectors, words and the classifier, on a small set of made-up intents."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bot.nlu.classifier import (
+    Example,
+    IntentModel,
+    Options,
+    Reader,
+    TrainingError,
+    train,
+)
+from bot.nlu.faq import risk_of, written_about
+from bot.nlu.normalise import normalise
+from bot.nlu.sentences import SIZE, SentenceVectors, shared_sentence_vectors
+from bot.nlu.words import WordFeatures
+from tests.nlu.examples import EXAMPLES
+
+
+@pytest.fixture(scope="module")
+def vectors() -> SentenceVectors:
+    """The sentence model."""
+    return shared_sentence_vectors()
+
+
+@pytest.fixture(scope="module")
+def model(vectors: SentenceVectors) -> IntentModel:
+    """A model of the made-up intents."""
+    return train(EXAMPLES, vectors.many([example.text for example in EXAMPLES]))
+
+
+@pytest.fixture(scope="module")
+def reader(model: IntentModel, vectors: SentenceVectors) -> Reader:
+    """That model, reading raw text."""
+    return Reader(model, vectors)
+
+
+def test_vectors_have_length_one_and_near_meanings_are_near(vectors: SentenceVectors) -> None:
+    bike, cycle, passport = vectors.many(
+        ["my bike was stolen", "someone took my bicycle", "lost my passport"]
+    )
+    assert bike.shape == (SIZE,)
+    assert np.linalg.norm(bike) == pytest.approx(1.0, abs=1e-5)
+    assert bike @ cycle > bike @ passport + 0.2
+
+
+def test_a_text_has_the_same_vector_alone_and_among_others(vectors: SentenceVectors) -> None:
+    texts = ["hello", "a rather longer message about a dog that barks all night", "ok"]
+    together = vectors.many(texts)
+    for text, vector in zip(texts, together, strict=True):
+        assert np.array_equal(vectors.one(text), vector)
+
+
+@pytest.mark.parametrize("text", ["", "word " * 2000])
+def test_an_empty_and_an_endless_text_have_vectors(vectors: SentenceVectors, text: str) -> None:
+    assert np.isfinite(vectors.one(text)).all()
+
+
+def test_word_features_survive_the_disk(tmp_path: Path) -> None:
+    words = WordFeatures.fit(["stolen bike", "lost dog", "u ok"])
+    words.save(tmp_path)
+    before, after = words.transform(["stolen dog u"]), WordFeatures.load(tmp_path).transform(["stolen dog u"])
+    assert np.allclose(before.toarray(), after.toarray())
+
+
+@pytest.mark.parametrize(
+    ("text", "intent"),
+    [
+        ("someone has stolen my bike", "faq/bike-stolen"),
+        ("my PUSHBIKE got nickedddd 😡", "faq/bike-stolen"),
+        ("i've lost my passport", "faq/lost-passport"),
+        ("music next door is so loud", "faq/noise"),
+        ("hiya", "greeting"),
+    ],
+)
+def test_new_wordings_are_understood(reader: Reader, text: str, intent: str) -> None:
+    assert reader.read(text).intent == intent
+
+
+@pytest.mark.parametrize("text", ["", "😂😂😂", "???"])
+def test_a_message_without_words_is_never_certain(reader: Reader, text: str) -> None:
+    found = reader.read(text)
+    assert (found.intent, found.certain, found.rasa_intent) == ("nlu_fallback", False, "nlu_fallback")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["how long do i boil an egg", "recommend me a film for tonight", "qwfp zxcv arst", "what is 7 times 8"],
+)
+def test_what_nobody_taught_is_not_certain_to_be_a_question_of_ours(reader: Reader, text: str) -> None:
+    found = reader.read(text)
+    assert not (found.certain and found.intent.startswith("faq/"))
+
+
+def test_probabilities_are_probabilities(reader: Reader) -> None:
+    found = reader.read("someone has stolen my bike")
+    chances = [chance for _, chance in found.ranking]
+    assert chances == sorted(chances, reverse=True)
+    assert 0.99 < sum(chances) <= 1.0001
+    assert found.ranking[0] == (found.intent, found.confidence)
+
+
+def test_a_risk_is_told_beside_the_question(reader: Reader) -> None:
+    found = reader.read("my boyfriend hits me and i am scared of him")
+    assert found.risks[0][0] == "R03"
+    assert found.risks[0][1] > 0.5
+    assert found.ranking[0][0] == "faq/da-help"
+
+
+def test_a_plain_question_carries_little_risk(reader: Reader) -> None:
+    assert all(chance < 0.3 for _, chance in reader.read("i lost my passport on holiday").risks)
+
+
+def test_a_close_call_is_offered_and_not_answered(model: IntentModel, vectors: SentenceVectors) -> None:
+    text = normalise("lost my passport and my bike")
+    found = model.classify(text, vectors.one(text))
+    if not found.certain:
+        assert set(found.offer) <= {"lost-passport", "bike-stolen", "lost-property"}
+    assert len(found.offer) <= 3
+
+
+def test_nothing_is_offered_where_a_risk_may_be(vectors: SentenceVectors, model: IntentModel) -> None:
+    for text in ("my husband hits me", "he said he will kill me", "scared of my partner and my bike is gone"):
+        found = model.classify(text, vectors.one(text))
+        if found.risks and found.risks[0][1] >= model.options.risk_noticeable:
+            assert found.offer == ()
+
+
+def test_a_model_says_the_same_after_the_disk(
+    model: IntentModel, vectors: SentenceVectors, tmp_path: Path
+) -> None:
+    model.save(tmp_path)
+    again = IntentModel.load(tmp_path)
+    for text in ("someone has stolen my bike", "he hits me", "boil an egg"):
+        before, after = (kept.classify(text, vectors.one(text)) for kept in (model, again))
+        assert (before.intent, before.certain, before.offer) == (after.intent, after.certain, after.offer)
+        assert before.confidence == pytest.approx(after.confidence, abs=1e-3)
+
+
+def test_a_saved_model_holds_no_pickle(model: IntentModel, tmp_path: Path) -> None:
+    model.save(tmp_path)
+    assert {path.suffix for path in tmp_path.iterdir()} == {".json", ".npy", ".npz"}
+    for path in tmp_path.glob("*.np[yz]"):
+        np.load(path, allow_pickle=False)
+
+
+def test_training_twice_gives_the_same_model(vectors: SentenceVectors, model: IntentModel) -> None:
+    again = train(EXAMPLES, vectors.many([example.text for example in EXAMPLES]))
+    assert again.judge == model.judge
+    assert again.topics.blend == model.topics.blend
+
+
+def test_few_intents_and_few_examples_are_enough(vectors: SentenceVectors) -> None:
+    examples = [
+        Example(text, label)
+        for text, label in (("hello", "greeting"), ("my bike", "faq/bike"), ("hi", "greeting"))
+    ]
+    small = train(examples, vectors.many([example.text for example in examples]), Options(folds=2))
+    assert small.classify("hello", vectors.one("hello")).ranking[0][0] == "greeting"
+
+
+def test_one_intent_cannot_be_learned(vectors: SentenceVectors) -> None:
+    with pytest.raises(TrainingError):
+        train([Example("hello", "greeting")], vectors.many(["hello"]))
+
+
+def test_what_metadata_says_about_risk() -> None:
+    assert risk_of({"mode": "A"}) == "none"
+    assert risk_of({"mode": "E", "category": "R03"}) == "R03"
+    assert risk_of({"mode": "A", "category": "R01", "condition": "if live"}) is None
+    assert risk_of({}) == "none"
+
+
+def test_title_and_answer_are_learned_from_without_contact_keys() -> None:
+    about = {"title": "Noise", "answer": "Call [P101].\n\nOr [COUNCIL.text] will help."}
+    assert written_about(about) == ["noise", "call . or will help."]

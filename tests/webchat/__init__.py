@@ -1,0 +1,1 @@
+"""Web chat over real sockets, and in a real browser."""

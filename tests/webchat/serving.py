@@ -1,0 +1,199 @@
+"""A gateway that really listens, in a thread of its own, so that tests can be plain functions."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import threading
+import time
+from collections.abc import Coroutine, Iterator
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+from unittest import mock
+
+import httpx
+from sqlalchemy import Row, insert, select
+
+import bot.core
+from bot.app import Gateway, build
+from bot.channels.webchat import stream
+from bot.errors import StoreUnavailableError
+from bot.messages import Actor
+from bot.settings import Settings
+from bot.store.record import now
+from bot.store.tables import Conversation, Message, Outbox, Person, Staff, StaffTeam
+from tests.support.rasa import SECRET, LoopbackRasa
+from tests.support.world import read_content, read_screen
+
+T = TypeVar("T")
+
+DESK = "digital_desk"
+
+
+@dataclass(slots=True)
+class Served:
+    """One gateway on a free port, its stand-in for Rasa, and its database."""
+
+    gateway: Gateway
+    rasa: LoopbackRasa
+    base: str
+    loop: asyncio.AbstractEventLoop
+    _transaction: Any = None
+    _clients: list[httpx.Client] = field(default_factory=list)
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run something inside the gateway's own loop."""
+        return asyncio.run_coroutine_threadsafe(work, self.loop).result(30)
+
+    def client(self, **options: Any) -> httpx.Client:
+        """A device of its own: it keeps its own cookies."""
+        client = httpx.Client(base_url=self.base, trust_env=False, timeout=20, **options)
+        self._clients.append(client)
+        return client
+
+    def line(self, key: str, **values: object) -> str:
+        """An approved sentence."""
+        return self.gateway.core.content.current.line(key, **values)
+
+    def break_store(self) -> None:
+        """From now on the database does not answer."""
+        store = self.gateway.core.store
+        self._transaction = store._transaction
+
+        @contextlib.asynccontextmanager
+        async def gone(*, writing: bool) -> Any:
+            raise StoreUnavailableError("away for a test")
+            yield writing
+
+        store._transaction = gone  # type: ignore[method-assign,assignment]
+
+    def mend_store(self) -> None:
+        """The database answers again."""
+        self.gateway.core.store._transaction = self._transaction  # type: ignore[method-assign]
+
+    def rows(self, table: Any, *where: Any) -> list[Row[Any]]:
+        """Rows of a table, oldest first."""
+
+        async def read() -> list[Row[Any]]:
+            async with self.gateway.core.store.read() as connection:
+                query = select(table.__table__).where(*where).order_by(table.id)
+                return list((await connection.execute(query)).all())
+
+        return self.run(read())
+
+    def messages(self) -> list[Row[Any]]:
+        """Every stored message."""
+        return self.rows(Message)
+
+    def outbox(self) -> list[Row[Any]]:
+        """Every row for the public."""
+        return self.rows(Outbox)
+
+    def people(self) -> list[Row[Any]]:
+        """Everybody of the public."""
+        return self.rows(Person)
+
+    def moderator(self) -> Actor:
+        """A member of staff at the desk."""
+
+        async def add() -> int:
+            async with self.gateway.core.store.write() as connection:
+                staff_id = (
+                    await connection.execute(
+                        insert(Staff)
+                        .values(
+                            username="mo", name="Mo Tester", role="moderator", password_hash="x",
+                            active=True, created_at=now(),
+                        )
+                        .returning(Staff.id)
+                    )
+                ).scalar_one()  # fmt: skip
+                await connection.execute(insert(StaffTeam).values(staff_id=staff_id, team=DESK))
+                return int(staff_id)
+
+        return Actor("Mo Tester", self.run(add()), "moderator", frozenset({DESK}))
+
+    def claim(self, actor: Actor) -> int:
+        """Let staff take the newest conversation. Returns its id."""
+        row = self.rows(Conversation)[-1]
+        self.run(self.gateway.core.desk.claim(row.id, actor, row.epoch))
+        return int(row.id)
+
+    def reply(self, conversation_id: int, actor: Actor, text: str) -> None:
+        """Let staff answer; returns once the page could have it."""
+        outbox_id = self.run(self.gateway.core.desk.reply(conversation_id, actor, text))
+        for _ in range(100):
+            if self.rows(Outbox, Outbox.id == outbox_id)[0].state != "queued":
+                return
+            time.sleep(0.05)
+        raise AssertionError("the reply was not sent")
+
+
+@contextlib.contextmanager
+def served(database_url: str, **settings: Any) -> Iterator[Served]:
+    """Serve the public listener until the block ends."""
+    started = threading.Event()
+    stop = asyncio.Event()
+    holder: list[Served] = []
+    failures: list[BaseException] = []
+
+    async def main() -> None:
+        rasa = LoopbackRasa()
+        await rasa.start()
+        chosen = Settings(
+            database_url=database_url,
+            assistant_urls=(rasa.url,),
+            assistant_secret=SECRET,
+            poll_seconds=0.2,
+            **settings,
+        )
+        with (
+            mock.patch.object(bot.core, "content_from_files", read_content),
+            mock.patch.object(bot.core.Screen, "load", read_screen),
+        ):
+            gateway = build(chosen)
+        listener = socket.socket()
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(128)
+        listener.setblocking(False)
+        server = await gateway.public.create_server(sock=listener, return_asyncio_server=True)
+        assert server is not None
+        await server.startup()
+        await server.start_serving()
+        await gateway.core.start()
+        base = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        holder.append(Served(gateway, rasa, base, asyncio.get_running_loop()))
+        started.set()
+        await stop.wait()
+        server.close()
+        for task in asyncio.all_tasks():
+            if task is not asyncio.current_task() and task.get_name() == "webchat-wakes":
+                task.cancel()
+        await gateway.core.stop(2)
+        await rasa.stop()
+
+    def thread() -> None:
+        try:
+            asyncio.run(main())
+        except BaseException as error:
+            failures.append(error)
+        finally:
+            started.set()
+
+    worker = threading.Thread(target=thread, name="served", daemon=True)
+    worker.start()
+    started.wait(60)
+    if failures or not holder:
+        raise RuntimeError("the gateway did not start") from (failures[0] if failures else None)
+    try:
+        # A test that waits in vain for a message finds out at the next beat.
+        with mock.patch.object(stream, "BEAT_SECONDS", 1.0):
+            yield holder[0]
+    finally:
+        for client in holder[0]._clients:
+            client.close()
+        holder[0].loop.call_soon_threadsafe(stop.set)
+        worker.join(30)
+    if failures:
+        raise failures[0]
