@@ -23,7 +23,7 @@ from bot.conversations.receipts import advance
 from bot.conversations.words import Words
 from bot.errors import RejectedError, RetryLaterError, StoreUnavailableError, UnsureError
 from bot.handover import ownership
-from bot.messages import CLOCK, Button, Channel, Hit, Outgoing, Sent
+from bot.messages import CLOCK, URGENT, Button, Channel, Hit, Outgoing, Sent
 from bot.store import Bell, Store
 from bot.store.bell import wait_any
 from bot.store.record import (
@@ -389,6 +389,11 @@ class OutboxSender:
                 connection, fresh, "assistant",
                 self._words.content.current.line("answer_unknown"), epoch=fresh.epoch,
             )  # fmt: skip
+        elif row.kind == "assistant" and conversation.state == "waiting":
+            # In the queue already, so only told; once, or a platform that never answers is flooded.
+            line = self._words.content.current.line("answer_unknown")
+            if conversation.grade not in URGENT and not conversation.answered_outside and row.text != line:
+                await add_outbox(connection, conversation, "assistant", line, epoch=conversation.epoch)
         elif row.kind == "staff":
             await add_event(connection, conversation.id, "alert.unknown", {"outbox": outbox_id})
 

@@ -13,6 +13,7 @@
 
   const $ = (id) => document.getElementById(id);
   const log = $("log");
+  const newer = $("newer");
   const form = $("composer");
   const text = $("text");
   const limit = Number(words.limit);
@@ -131,14 +132,14 @@
 
   function toEnd() {
     window.scrollTo(0, document.documentElement.scrollHeight);
-    $("newer").hidden = true;
+    newer.hidden = true;
   }
 
-  $("newer").addEventListener("click", () => {
+  newer.addEventListener("click", () => {
     toEnd();
     text.focus({ preventScroll: true });
   });
-  window.addEventListener("scroll", () => { if (isAtEnd()) $("newer").hidden = true; }, { passive: true });
+  window.addEventListener("scroll", () => { if (isAtEnd()) newer.hidden = true; }, { passive: true });
 
   function show(line) {
     if (line.side !== "person") {
@@ -150,7 +151,7 @@
     log.append(article);
     if (line.buttons && line.buttons.length) log.append(answers(line));
     // A long answer is read from its first line, so its start stays in sight.
-    if (!follow) $("newer").hidden = false;
+    if (!follow) newer.hidden = false;
     else if (article.offsetHeight > window.innerHeight / 2) article.scrollIntoView({ block: "start" });
     else toEnd();
     if (line.side !== "person") acknowledge(line.id);
