@@ -1,0 +1,106 @@
+"""Releases: what the public gets is the live one, and exactly one is live."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from bot.assistant import Content, LiveContent
+from bot.assistant.content import content_from_items
+from bot.errors import ContentError
+from bot.knowledge.releases import publish, seed
+from bot.messages import Actor
+from bot.settings import ROOT
+from bot.store.tables import Audit, Release, ReleaseItem, Team
+from tests.support.world import PLAIN, World, read_content
+
+pytestmark = pytest.mark.integration
+
+
+def files() -> Content:
+    return read_content(ROOT / "force" / "northumbria", ROOT / "data")
+
+
+def with_line(content: Content, key: str, text: str) -> Content:
+    items = [
+        (kind, name, {"text": text} if (kind, name) == ("line", key) else body)
+        for kind, name, body in content.items()
+    ]
+    return content_from_items(items)
+
+
+async def test_a_seeded_database_is_not_seeded_again(world: World) -> None:
+    assert await seed(world.store, files(), Actor("again")) is False
+    assert len(await world.rows(Release)) == 1
+
+
+async def test_a_release_says_what_the_files_say(world: World) -> None:
+    live = LiveContent(with_line(files(), "greeting", "Not yet"))
+    assert await live.refresh(world.store) is True
+    assert live.current.sha256 == files().sha256
+    assert live.current.faqs == files().faqs
+    assert dict(live.current.lines) == dict(files().lines)
+    assert await live.refresh(world.store) is False
+
+
+async def test_a_published_change_reaches_the_public_without_training(world: World) -> None:
+    faqs = {**files().faqs}
+    faqs["contact-101-wait"] = replace(faqs["contact-101-wait"], answer="A new answer. Call [P101].")
+    await publish(world.store, replace(files(), faqs=faqs), Actor("Comms", None))
+    await world.core.content.refresh(world.store)
+    await world.say(PLAIN)
+    assert world.heard() == ["A new answer. Call 101."]
+    assert [release.live for release in await world.rows(Release)] == [False, True]
+    noted = await world.rows(Audit, action="release")
+    assert noted[-1].actor == "Comms"
+
+
+async def test_many_publish_at_once_and_one_is_live(world: World) -> None:
+    results = await asyncio.gather(
+        *(
+            publish(world.store, with_line(files(), "greeting", f"Hello {n}"), Actor(f"c{n}"))
+            for n in range(6)
+        ),
+        return_exceptions=True,
+    )
+    assert len([r for r in results if isinstance(r, int)]) >= 1
+    assert len(await world.rows(Release, live=True)) == 1
+
+
+async def test_a_release_that_breaks_leaves_the_old_one_live(world: World) -> None:
+    broken = replace(files(), teams={"teams": {"x": {}}})
+    with pytest.raises(KeyError):
+        await publish(world.store, broken, Actor("x"))
+    (only,) = await world.rows(Release)
+    assert only.live
+    assert len(await world.rows(ReleaseItem)) == len(files().items())
+
+
+async def test_teams_follow_the_release(world: World) -> None:
+    async with world.store.read() as connection:
+        teams = {row.key for row in await connection.execute(Team.__table__.select())}
+    assert teams == set(files().teams["teams"])
+
+
+def test_what_the_register_does_not_hold_is_an_error() -> None:
+    content = files()
+    assert content.render("Call [P101].") == "Call 101."
+    with pytest.raises(ContentError):
+        content.render("Call [NOBODY].")
+    with pytest.raises(ContentError):
+        content.render("Call [P101.nopart].")
+    with pytest.raises(ContentError):
+        content.line("no such line")
+    with pytest.raises(ContentError):
+        content.line("closed")
+    assert content.answer("no-such-answer") is None
+
+
+def test_every_answer_and_line_can_be_rendered() -> None:
+    content = files()
+    for slug in content.faqs:
+        assert content.answer(slug)
+    for key in content.lines:
+        assert content.line(key, reference="FC-12345678")
