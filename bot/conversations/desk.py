@@ -18,7 +18,7 @@ from bot.conversations.words import Words
 from bot.errors import AssistantUnavailableError, NotAllowedError, RefusedError, StaleError
 from bot.handover import ownership
 from bot.handover.queue import may_open
-from bot.messages import Actor, Grade, Hit
+from bot.messages import GRADES, Actor, Grade, Hit
 from bot.store import Bell, Store
 from bot.store.record import (
     add_audit,
@@ -259,7 +259,7 @@ class Desk:
         if known.get("needs_note") and len(done.strip()) < 3:
             raise RefusedError("Write down what was done.")
         async with self._store.write() as connection:
-            await ownership.get(connection, conversation_id)
+            now_is = await ownership.get(connection, conversation_id)
             unread = await connection.execute(
                 select(Message.id)
                 .where(
@@ -270,6 +270,8 @@ class Desk:
             )
             if unread.scalar_one_or_none() is not None:
                 raise StaleError("A new message has arrived. Read it before you close this chat.")
+            if now_is.grade and now_is.grade not in known.get("grades", GRADES):
+                raise RefusedError(f"A {now_is.grade} cannot be closed with that outcome. Choose another.")
             row = await ownership.close(connection, conversation_id, actor, outcome, done)
             await self._notice(connection, row, actor, "closed", reference=row.reference)
         self._ring()
@@ -362,7 +364,9 @@ class Desk:
                 row = await ownership.get(connection, conversation_id)
                 if row.owner_id != staff_id:
                     continue
-                if await ownership.give_back(connection, row, actor, reason) is not None:
+                back = await ownership.give_back(connection, row, actor, reason)
+                if back is not None:
+                    await self._words.tell_truth(connection, back)
                     count += 1
         self._ring()
         return count

@@ -62,6 +62,9 @@ class _Taken:
         return max(int(message.id) for message in self.messages)
 
 
+_CLEAR = frozenset({"answer", "line", "hand_over"})
+
+
 @dataclass(slots=True)
 class _Plan:
     """What a turn means to do, decided before its transaction."""
@@ -81,6 +84,11 @@ class _Plan:
     """A button of ours or a plain yes or no says what to do, without Rasa."""
     reading: Reading | None = None
     release: str = ""
+
+    @property
+    def is_clear(self) -> bool:
+        """Whether the model is sure what is wanted: only then an open question falls away."""
+        return any(part.kind in _CLEAR for part in self.parts)
 
 
 class Turns:
@@ -409,7 +417,7 @@ class _Application:
         if plan.ask is not None and row.grade not in URGENT:
             await self._ask(row, plan.ask)
             return row
-        if row.ask and not plan.ask_answered and self._came_after(row.ask):
+        if row.ask and not plan.ask_answered and plan.is_clear and self._came_after(row.ask):
             row = await self._end_question(row)
         if plan.question is not None and any(m.raised for m in self._taken.messages):
             row = await self._question(row, plan.question)

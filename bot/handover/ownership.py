@@ -511,6 +511,10 @@ async def set_grade(
         grade=[row.grade, grade], reason=reason.strip(),
     )  # fmt: skip
     await add_event(connection, row.id, "conversation.grade", {"grade": grade})
+    if rose and grade in URGENT:
+        await add_event(
+            connection, row.id, "alert", {"grade": grade, "owner": row.owner_id, "reason": "graded"}
+        )
     return fresh
 
 

@@ -326,7 +326,7 @@ async def test_an_answer_of_unknown_fate_is_put_before_a_person_who_is_named(wor
     assert world.heard() == []
 
 
-async def test_an_answer_of_unknown_fate_in_the_queue_changes_nothing(world: World) -> None:
+async def test_an_answer_of_unknown_fate_in_the_queue_is_told_and_changes_no_owner(world: World) -> None:
     await world.say(P3)
     before = await world.conversation()
     world.heard()
@@ -336,7 +336,7 @@ async def test_an_answer_of_unknown_fate_in_the_queue_changes_nothing(world: Wor
     await world.tick(seconds=13)
     after = await world.conversation()
     assert (after.state, after.grade, after.epoch) == ("waiting", "P3", before.epoch)
-    assert world.heard() == []
+    assert world.heard() == [world.line("answer_unknown")]
 
 
 async def test_a_staff_reply_of_unknown_fate_waits_for_send_again(world: World) -> None:
