@@ -30,15 +30,15 @@ fi
 @"$(PYTHON)" scripts/setup.py
 endef
 
-.PHONY: help setup demo train test check format evaluate drills bench smoke assets lock clean
+.PHONY: help setup demo train test check format evaluate drills bench smoke screenshots assets lock clean
 
 help: ## List the commands
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: ## Install everything into this folder (quick when nothing changed)
 	$(SETUP)
 
-demo: ## Start everything on this machine, with made-up staff and a loopback platform; Ctrl-C stops it
+demo: ## Start everything on this machine, with made-up staff; Ctrl-C stops it
 	$(SETUP)
 	@# `exec`, so that Ctrl-C and `kill` reach the demo itself, which takes its own processes down.
 	@exec $(GATEWAY) -m bot.cli demo $(ARGS)
@@ -80,6 +80,10 @@ bench: ## Measure speed and memory
 smoke: ## Start everything, hold one conversation, stop
 	$(SETUP)
 	@exec $(GATEWAY) -m tests.smoke $(ARGS)
+
+screenshots: ## Take the pictures of the README anew
+	$(SETUP)
+	@exec $(GATEWAY) -m tests.e2e.screenshots
 
 assets: ## Build the pages' styles and scripts
 	@$(or $(PYTHON),python3.11) scripts/setup.py node pages assets

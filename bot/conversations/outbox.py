@@ -15,7 +15,7 @@ from datetime import timedelta
 from typing import Any
 
 import structlog
-from sqlalchemy import Row, and_, exists, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Row, and_, exists, func, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.orm import aliased
 
@@ -43,6 +43,8 @@ BATCH = 200
 MAX_AT_ONCE = 64
 GIVE_UP_AFTER = timedelta(hours=12)
 LONGEST_PAUSE_SECONDS = 300.0
+TELL_AGAIN = 3
+"""How often a person in the queue is told that an answer may be lost, while that is lost too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -368,7 +370,7 @@ class OutboxSender:
                 category=row.category, grade=row.grade, turn=row.turn,
             )  # fmt: skip
             # The first repeat leaves at once; a platform that never answers is not flooded.
-            lost = await self._times_unknown(connection, row)
+            lost = await self._times_unknown(connection, row, Outbox.category == row.category)
             if lost > 1:
                 pause = timedelta(seconds=min(LONGEST_PAUSE_SECONDS, 2.0**lost))
                 await connection.execute(
@@ -390,23 +392,26 @@ class OutboxSender:
                 self._words.content.current.line("answer_unknown"), epoch=fresh.epoch,
             )  # fmt: skip
         elif row.kind == "assistant" and conversation.state == "waiting":
-            # In the queue already, so only told; once, or a platform that never answers is flooded.
+            # In the queue already, so only told; a few times, or a platform that never answers is flooded.
             line = self._words.content.current.line("answer_unknown")
-            if conversation.grade not in URGENT and not conversation.answered_outside and row.text != line:
+            told = await self._times_unknown(connection, row, Outbox.text == line)
+            if conversation.grade not in URGENT and not conversation.answered_outside and told < TELL_AGAIN:
                 await add_outbox(connection, conversation, "assistant", line, epoch=conversation.epoch)
         elif row.kind == "staff":
             await add_event(connection, conversation.id, "alert.unknown", {"outbox": outbox_id})
 
-    async def _times_unknown(self, connection: AsyncConnection, row: Row[Any]) -> int:
-        """How often these safety words went out of late without any answer."""
+    async def _times_unknown(
+        self, connection: AsyncConnection, row: Row[Any], same: ColumnElement[bool]
+    ) -> int:
+        """How often the same words went out of late without any answer."""
         found = await connection.execute(
             select(func.count())
             .select_from(Outbox)
             .where(
                 Outbox.conversation_id == row.conversation_id,
-                Outbox.kind == "safety",
+                Outbox.kind == row.kind,
                 Outbox.state == "unknown",
-                Outbox.category == row.category,
+                same,
                 Outbox.created_at > now() - timedelta(hours=1),
             )
         )

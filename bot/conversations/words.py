@@ -130,7 +130,8 @@ class Words:
             urgent = hit.grade in URGENT
             if owned and not urgent:
                 continue
-            if quiet_reason is not None and not urgent:
+            if not urgent and (quiet_reason is not None or row.grade in URGENT):
+                # In danger, one reads the words of danger only.
                 continue
             if not await self._is_due(connection, was, raised, hit):
                 continue
