@@ -8,8 +8,7 @@ import itertools
 import json
 import re
 import socket
-import threading
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, TypeVar
@@ -29,6 +28,7 @@ from bot.store.record import now
 from bot.store.tables import Audit, Conversation, Outbox, Person, StaffSession
 from tests.support.channel import RecordingChannel
 from tests.support.rasa import SECRET, LoopbackRasa
+from tests.support.serving import in_thread
 from tests.support.world import read_content, read_screen
 
 T = TypeVar("T")
@@ -184,11 +184,8 @@ class Desk:
 @contextlib.contextmanager
 def serving(database_url: str, *, port: int = 0, **settings: Any) -> Iterator[Desk]:
     """Serve the desk until the block ends."""
-    started, stop = threading.Event(), asyncio.Event()
-    holder: list[Desk] = []
-    failures: list[BaseException] = []
 
-    async def main() -> None:
+    async def serve(ready: Callable[[Desk], None], stop: asyncio.Event) -> None:
         rasa = LoopbackRasa()
         await rasa.start()
         platform = Test()
@@ -210,8 +207,7 @@ def serving(database_url: str, *, port: int = 0, **settings: Any) -> Iterator[De
         await server.start_serving()
         await gateway.core.start()
         base = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        holder.append(Desk(gateway, platform, base, asyncio.get_running_loop(), server))
-        started.set()
+        ready(Desk(gateway, platform, base, asyncio.get_running_loop(), server))
         await stop.wait()
         server.close()
         await gateway.core.stop(2)
@@ -222,28 +218,12 @@ def serving(database_url: str, *, port: int = 0, **settings: Any) -> Iterator[De
             task.cancel()
         await asyncio.gather(*left, return_exceptions=True)
 
-    def thread() -> None:
+    with in_thread(serve, "desk") as (found, _loop):
         try:
-            asyncio.run(main())
-        except BaseException as error:
-            failures.append(error)
+            yield found
         finally:
-            started.set()
-
-    worker = threading.Thread(target=thread, name="desk", daemon=True)
-    worker.start()
-    started.wait(60)
-    if failures or not holder:
-        raise RuntimeError("the desk did not start") from (failures[0] if failures else None)
-    try:
-        yield holder[0]
-    finally:
-        for client in holder[0]._clients:
-            client.close()
-        holder[0].loop.call_soon_threadsafe(stop.set)
-        worker.join(30)
-    if failures:
-        raise failures[0]
+            for client in found._clients:
+                client.close()
 
 
 @dataclass(slots=True)

@@ -136,6 +136,8 @@ async def with_stand_in(run: Run, quick: bool) -> None:
     if not run.wanted(*SHARED, "database_stopped", "gateways_killed"):
         return
     if run.postgres.why_not:
+        if not run.only:
+            run.skip("two_gateways_on_postgresql", f"{run.postgres.why_not}, SQLite is used")
         address = f"sqlite+aiosqlite:///{run.folder / 'two.db'}"
     else:
         await asyncio.to_thread(run.postgres.start)

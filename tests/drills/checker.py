@@ -186,7 +186,8 @@ class _Person:
                 and (expects == "anything" or (t.slug is None and t.helps))
                 for t in self.sends
             )
-            had = any(asked <= began <= let_go for asked, _, _, let_go in self.owned)
+            # Written before the claim or after it: either way it is in front of who took the chat.
+            had = any(began <= let_go for _, _, _, let_go in self.owned)
             if not (answered or spoken or had):
                 found.append(f"{record['id']} got nothing ({expects})")
         return found

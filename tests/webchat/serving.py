@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-import threading
 import time
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 from unittest import mock
@@ -24,6 +23,7 @@ from bot.settings import Settings
 from bot.store.record import now
 from bot.store.tables import Conversation, Message, Outbox, Person, Staff, StaffTeam
 from tests.support.rasa import SECRET, LoopbackRasa
+from tests.support.serving import in_thread
 from tests.support.world import read_content, read_screen
 
 T = TypeVar("T")
@@ -133,12 +133,8 @@ class Served:
 @contextlib.contextmanager
 def served(database_url: str, **settings: Any) -> Iterator[Served]:
     """Serve the public listener until the block ends."""
-    started = threading.Event()
-    stop = asyncio.Event()
-    holder: list[Served] = []
-    failures: list[BaseException] = []
 
-    async def main() -> None:
+    async def serve(ready: Callable[[Served], None], stop: asyncio.Event) -> None:
         rasa = LoopbackRasa()
         await rasa.start()
         chosen = Settings(
@@ -163,8 +159,7 @@ def served(database_url: str, **settings: Any) -> Iterator[Served]:
         await server.start_serving()
         await gateway.core.start()
         base = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        holder.append(Served(gateway, rasa, base, asyncio.get_running_loop()))
-        started.set()
+        ready(Served(gateway, rasa, base, asyncio.get_running_loop()))
         await stop.wait()
         server.close()
         for task in asyncio.all_tasks():
@@ -173,27 +168,11 @@ def served(database_url: str, **settings: Any) -> Iterator[Served]:
         await gateway.core.stop(2)
         await rasa.stop()
 
-    def thread() -> None:
+    with in_thread(serve, "served") as (found, _loop):
         try:
-            asyncio.run(main())
-        except BaseException as error:
-            failures.append(error)
+            # A test that waits in vain for a message finds out at the next beat.
+            with mock.patch.object(stream, "BEAT_SECONDS", 1.0):
+                yield found
         finally:
-            started.set()
-
-    worker = threading.Thread(target=thread, name="served", daemon=True)
-    worker.start()
-    started.wait(60)
-    if failures or not holder:
-        raise RuntimeError("the gateway did not start") from (failures[0] if failures else None)
-    try:
-        # A test that waits in vain for a message finds out at the next beat.
-        with mock.patch.object(stream, "BEAT_SECONDS", 1.0):
-            yield holder[0]
-    finally:
-        for client in holder[0]._clients:
-            client.close()
-        holder[0].loop.call_soon_threadsafe(stop.set)
-        worker.join(30)
-    if failures:
-        raise failures[0]
+            for client in found._clients:
+                client.close()
