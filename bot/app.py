@@ -122,7 +122,7 @@ def _health(app: Sanic[Any, Any], core: Core) -> None:
 
     @app.get("/readyz", name="readyz")
     async def _readyz(_request: Request) -> HTTPResponse:
-        store = await core.store.ping()
+        store = core.started and await core.store.ping()
         assistant = await core.assistant.is_ready()
         body = {"store": store, "assistant": assistant, "redis": core.bell.connected}
         # Without Rasa or Redis the gateway still does its duty: only the store is vital.
@@ -169,6 +169,8 @@ async def serve(
         await server.start_serving()  # type: ignore[no-untyped-call]
         servers.append(server)
     preparing = asyncio.create_task(_prepare_until_done(core, stop, ready))
+    # A start that fails for good must not leave a door open with nobody behind it.
+    preparing.add_done_callback(lambda _: None if core.started else stop.set())
     log.info("gateway.serving", public=settings.public_port, desk=settings.desk_port)
     try:
         await stop.wait()
@@ -178,9 +180,11 @@ async def serve(
             with suppress(Exception):
                 server.close()  # type: ignore[no-untyped-call]
         preparing.cancel()
-        await asyncio.gather(preparing, return_exceptions=True)
+        failed = (await asyncio.gather(preparing, return_exceptions=True))[0]
         async with asyncio.timeout(STOP_SECONDS + 5):
             await core.stop(STOP_SECONDS)
+        if isinstance(failed, Exception):
+            raise failed
 
 
 async def _prepare_until_done(core: Core, stop: asyncio.Event, ready: asyncio.Event | None) -> None:

@@ -53,6 +53,8 @@ class Core:
     clocks: Clocks
     desk: Desk
     name: str
+    started: bool = False
+    """The database is up to date and the parts run."""
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
 
     async def start(self) -> None:
@@ -64,6 +66,7 @@ class Core:
             asyncio.create_task(self.outbox.run(), name="outbox"),
             asyncio.create_task(self.clocks.run(), name="clocks"),
         ]
+        self.started = True
 
     async def stop(self, seconds: float = 15.0) -> None:
         """Let turns and sends under way end, then close everything."""

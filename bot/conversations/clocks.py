@@ -18,7 +18,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from bot.assistant.client import Assistant, pieces
 from bot.assistant.content import LiveContent
 from bot.conversations import echoes
-from bot.conversations.turn import UNDERSTAND_AGAIN, Turns
+from bot.conversations.application import UNDERSTAND_AGAIN
+from bot.conversations.turn import Turns
 from bot.conversations.words import Words
 from bot.errors import AssistantUnavailableError, StoreUnavailableError
 from bot.handover import ownership

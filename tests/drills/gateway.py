@@ -145,12 +145,12 @@ async def newest(connection: AsyncConnection, person: str) -> Row[Any] | None:
 def without_epoch() -> None:
     """Answers of an old epoch count, and leave, whoever owns the conversation by then."""
 
-    async def apply(self: turn.Turns, taken: turn._Taken, plan: turn._Plan) -> bool:
+    async def apply(self: turn.Turns, taken: turn.Taken, plan: turn.Plan) -> bool:
         async with self._store.write() as connection:
             row = await turn.lock_conversation(connection, taken.row.id)
             if row is None or not turn.holds_lease(row, self._gateway, taken.counter):
                 return False
-            await turn._Application(self._words, connection, taken, plan).carry_out(taken.row)
+            await turn.Application(self._words, connection, taken, plan).carry_out(taken.row)
             await turn.give_lease_back(connection, taken.row.id, taken.counter)
         return True
 

@@ -1,0 +1,324 @@
+"""Carries one plan out in one transaction: escalates, writes what is to be said, marks as read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+import structlog
+from sqlalchemy import Row, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from bot.assistant.client import Part
+from bot.conversations.plan import Plan, Taken
+from bot.conversations.words import FAQ, NONE_OF_THESE, PERSON, Words
+from bot.errors import ContentError
+from bot.handover import ownership
+from bot.messages import ASSISTANT, URGENT, Button, Decision, Grade, Hit
+from bot.messages import PERSON as THE_PERSON
+from bot.store.record import (
+    add_due,
+    add_event,
+    add_outbox,
+    change_conversation,
+    drop_due,
+    now,
+)
+from bot.store.tables import Message, Outbox
+
+log = structlog.get_logger(__name__)
+
+UNDERSTAND_AGAIN = timedelta(seconds=15)
+ASK_WAIT = timedelta(seconds=60)
+MISSES = 2
+
+
+class Application:
+    """Carries one plan out, within one transaction that holds the conversation."""
+
+    def __init__(self, words: Words, connection: AsyncConnection, taken: Taken, plan: Plan) -> None:
+        self._words = words
+        self._connection = connection
+        self._taken = taken
+        self._plan = plan
+        self._turn = f"c{taken.row.id}.{taken.last_id}"
+        self._answered: str | None = None
+        self._offered: tuple[str, ...] = ()
+        self._nets: set[str] = set()
+        self._said = False
+
+    async def carry_out(self, row: Row[Any]) -> None:
+        """Escalate, say what is to be said, mark the messages as read."""
+        plan, taken = self._plan, self._taken
+        self._nets = {h["net"] for m in taken.messages for h in m.hits}
+        raised_at_door = {m.raised for m in taken.messages if m.raised}
+        state_before, urgent_before = row.state, row.grade in URGENT and not raised_at_door
+        row = await self._escalate(row, plan.hits)
+        if plan.unavailable and not plan.decided:
+            row = await self._assistant_down(row)
+        elif not taken.blocked and row.state in ("bot", "waiting") and not row.answered_outside:
+            row = await self._converse(row, urgent_before=urgent_before)
+        if (
+            row.state == "waiting"
+            and state_before == "waiting"
+            and not taken.blocked
+            and not row.answered_outside
+            and not self._said
+            and not raised_at_door
+        ):
+            await self._still_waiting(row)
+        if plan.unavailable:
+            for message in taken.messages:
+                await self._understand_later(message)
+        await self._mark_read(row)
+
+    async def _escalate(
+        self, row: Row[Any], hits: Sequence[Hit], quiet_reason: str | None = None
+    ) -> Row[Any]:
+        if self._taken.blocked:
+            hits = [hit for hit in hits if hit.grade in URGENT]
+        if not hits:
+            return row
+        self._nets |= {hit.net for hit in hits}
+        raised = await ownership.escalate(
+            self._connection,
+            row,
+            hits,
+            ASSISTANT,
+            team=await self._words.route(self._connection, hits),
+            withdrawable=True,
+        )
+        await self._words.after_escalation(
+            self._connection, raised, hits, was=row, turn=self._turn, quiet_reason=quiet_reason
+        )
+        if raised.moved or raised.rose:
+            self._said = True
+        return await ownership.get(self._connection, row.id)
+
+    async def _assistant_down(self, row: Row[Any]) -> Row[Any]:
+        if row.state != "bot" or self._taken.blocked:
+            return row
+        return await self._escalate(
+            row, [Hit("R20", "P3", "fallback", ("assistant does not answer",))], "assistant_down"
+        )
+
+    async def _converse(self, row: Row[Any], *, urgent_before: bool) -> Row[Any]:
+        plan = self._plan
+        if plan.safe_check is not None:
+            await self._words.after_safe_check(self._connection, row, plan.safe_check, self._turn)
+            self._said = True
+        if plan.ask_answered:
+            row = await self._end_question(row)
+        if plan.withdraw:
+            return await self._withdraw(row)
+        if plan.ask is not None and row.grade not in URGENT:
+            await self._ask(row, plan.ask)
+            return row
+        if row.ask and not plan.ask_answered and plan.is_clear and self._came_after(row.ask):
+            row = await self._end_question(row)
+        if plan.question is not None and any(m.raised for m in self._taken.messages):
+            row = await self._question(row, plan.question)
+        if plan.restarted:
+            await self._say(row, "form_restarted")
+        if plan.form != row.form and row.state == "bot":
+            await change_conversation(self._connection, row.id, form=plan.form)
+        for part in plan.parts:
+            row = await self._part(row, part, urgent_before=urgent_before)
+        return row
+
+    async def _question(self, row: Row[Any], key: str) -> Row[Any]:
+        """Ask the one question that makes the reason clearer, unless one was asked already."""
+        row = await ownership.get(self._connection, row.id)
+        if row.state == "waiting" and row.safe_check != "asked":
+            await self._say(row, key)
+        return row
+
+    async def _part(self, row: Row[Any], part: Part, *, urgent_before: bool) -> Row[Any]:
+        bot = row.state == "bot"
+        if part.kind == "answer":
+            return await self._answer(row, part.key, urgent_before=urgent_before)
+        if part.kind == "hand_over":
+            return await self._hand_over(row, part)
+        if part.kind == "line" and bot:
+            content = self._words.content.current
+            buttons = [self._titled(button) for button in part.buttons]
+            await self._row(row, content.line(part.key), buttons)
+            await self._understood(row)
+        elif part.kind == "offer" and bot:
+            await self._offer(row, part.slugs)
+        elif part.kind == "not_understood" and bot:
+            return await self._missed(row)
+        return row
+
+    async def _answer(self, row: Row[Any], slug: str, *, urgent_before: bool) -> Row[Any]:
+        content = self._words.content.current
+        faq = content.faqs.get(slug)
+        text = content.answer(slug)
+        if faq is None or text is None:
+            # The model knows an answer that the live release has withdrawn.
+            return await self._missed(row) if row.state == "bot" else row
+        if slug == "ask-for-human":
+            return await self._hand_over(row, Part("hand_over", category="R20", reason="asked"))
+        if faq.mode == "E" and not faq.condition and faq.category and row.state == "bot":
+            category = str(faq.category).split("/")[0]
+            known = self._words.screen.categories.get(category)
+            if known is not None:
+                row = await self._escalate(row, [Hit(category, known.priority, "understanding", (slug,))])
+        if row.grade == "P1" or urgent_before:
+            return row
+        if row.grade == "P2" and row.safe_check == "asked":
+            await change_conversation(self._connection, row.id, pending_answer=slug)
+            return row
+        waiting = self._taken.row.state == "waiting" and not any(m.raised for m in self._taken.messages)
+        if waiting:
+            text = f"{content.line('automated_mark')}\n\n{text}"
+        buttons = []
+        if row.state == "bot" and faq.mode != "A":
+            buttons.append(Button(content.line("talk_to_person"), PERSON))
+        await self._row(row, text, buttons, slug=slug)
+        self._answered = slug
+        await self._understood(row)
+        return row
+
+    async def _hand_over(self, row: Row[Any], part: Part) -> Row[Any]:
+        category = part.category or "R20"
+        known = self._words.screen.categories.get(category)
+        grade: Grade = known.priority if known is not None else "P4"
+        if row.state == "bot" or category != "R20":
+            return await self._escalate(row, [Hit(category, grade, "asked", (part.reason,))])
+        self._nets.add("asked")
+        return row
+
+    async def _offer(self, row: Row[Any], slugs: Sequence[str]) -> None:
+        content = self._words.content.current
+        known = [slug for slug in slugs if slug in content.faqs]
+        if not known:
+            await self._missed(row)
+            return
+        buttons = [Button(content.faqs[slug].title, FAQ + slug) for slug in known]
+        buttons.append(Button(content.line("none_of_these"), NONE_OF_THESE))
+        await self._row(row, content.line("did_you_mean"), buttons)
+        self._offered = tuple(known)
+
+    async def _missed(self, row: Row[Any]) -> Row[Any]:
+        if row.misses + 1 >= MISSES:
+            return await self._escalate(
+                row, [Hit("R20", "P4", "fallback", ("not understood twice",))], "not_understood_again"
+            )
+        await change_conversation(self._connection, row.id, misses=row.misses + 1)
+        content = self._words.content.current
+        await self._row(row, content.line("not_understood"), [Button(content.line("talk_to_person"), PERSON)])
+        return row
+
+    async def _withdraw(self, row: Row[Any]) -> Row[Any]:
+        back = await ownership.withdraw(self._connection, row, THE_PERSON)
+        if back is not None:
+            await self._say(back, "withdrawn")
+            return back
+        if row.grade in URGENT:
+            await self._say(row, "cannot_withdraw")
+        return row
+
+    async def _ask(self, row: Row[Any], ask: dict[str, Any]) -> None:
+        content = self._words.content.current
+        buttons: list[Button] = []
+        ask = {**ask, "at": now().isoformat()}
+        await change_conversation(self._connection, row.id, ask=ask)
+        await self._row(row, content.line(ask["key"]), buttons)
+        await add_due(
+            self._connection, "ask", ASK_WAIT, key=f"ask:{row.id}", conversation_id=row.id, data=ask
+        )
+
+    def _came_after(self, ask: dict[str, Any]) -> bool:
+        """Whether something here was written after the question: what came before is no answer."""
+        asked = ask.get("at")
+        return asked is None or any(
+            message.received_at > datetime.fromisoformat(asked) for message in self._taken.messages
+        )
+
+    async def _end_question(self, row: Row[Any]) -> Row[Any]:
+        await drop_due(self._connection, f"ask:{row.id}")
+        await change_conversation(self._connection, row.id, ask=None)
+        if self._plan.ask_answered and not self._plan.hits and row.state == "bot":
+            await self._say(row, "affirm")
+        return await ownership.get(self._connection, row.id)
+
+    async def _still_waiting(self, row: Row[Any]) -> None:
+        if await self._door_spoke(row):
+            return
+        if row.grade in URGENT:
+            await self._words.holding_line(self._connection, row, self._turn)
+        else:
+            await self._say(row, "still_waiting")
+
+    async def _door_spoke(self, row: Row[Any]) -> bool:
+        """Whether the door has said something on these messages already."""
+        # The door may speak on opening the conversation, a moment before it stores the message.
+        first = min(m.received_at for m in self._taken.messages) - timedelta(seconds=1)
+        found = await self._connection.execute(
+            select(Outbox.id)
+            .where(
+                Outbox.conversation_id == row.id,
+                Outbox.turn.is_(None),
+                Outbox.kind.in_(("safety", "assistant")),
+                Outbox.created_at >= first,
+            )
+            .limit(1)
+        )
+        return found.scalar_one_or_none() is not None
+
+    async def _understood(self, row: Row[Any]) -> None:
+        if row.misses:
+            await change_conversation(self._connection, row.id, misses=0)
+
+    async def _say(self, row: Row[Any], key: str) -> None:
+        await self._row(row, self._words.content.current.line(key))
+
+    async def _row(
+        self,
+        row: Row[Any],
+        text: str,
+        buttons: Sequence[Button] = (),
+        *,
+        slug: str | None = None,
+    ) -> None:
+        await add_outbox(
+            self._connection, row, "assistant", text, epoch=row.epoch, buttons=buttons, slug=slug,
+            turn=self._turn,
+        )  # fmt: skip
+        self._said = True
+
+    def _titled(self, button: Button) -> Button:
+        content = self._words.content.current
+        try:
+            return Button(content.line(button.title), button.payload)
+        except ContentError:
+            log.error("turn.no_title", key=button.title)
+            return Button(button.title, button.payload)
+
+    async def _understand_later(self, message: Row[Any]) -> None:
+        if message.text.strip():
+            await add_due(
+                self._connection,
+                "understand",
+                UNDERSTAND_AGAIN,
+                key=f"understand:{message.id}",
+                conversation_id=message.conversation_id,
+                data={"message": message.id},
+            )
+
+    async def _mark_read(self, row: Row[Any]) -> None:
+        reading = self._plan.reading
+        decision = Decision(
+            answered=self._answered,
+            offered=self._offered,
+            confidence=round(reading.confidence, 4) if reading else 0.0,
+            nets=tuple(sorted(self._nets)),
+            intent=reading.intent if reading else "",
+            release=self._plan.release,
+        ).as_json()
+        ids = [message.id for message in self._taken.messages]
+        await self._connection.execute(update(Message).where(Message.id.in_(ids)).values(handled=True))
+        await self._connection.execute(update(Message).where(Message.id == ids[-1]).values(decision=decision))
+        await add_event(self._connection, row.id, "turn.done", {"messages": ids, "turn": self._turn})
