@@ -17,6 +17,7 @@ from bot.handover import ownership
 from bot.store.record import events_after, now
 from bot.store.tables import Base, Conversation, Message, Note, Outbox
 from tests.invariants.checks import Seen, check, i2_nothing_is_left, read_record
+from tests.support.databases import all_visible
 from tests.support.world import ODD, P1, P3, PLAIN, World
 
 pytestmark = pytest.mark.integration
@@ -173,6 +174,7 @@ async def test_i10_a_reader_that_comes_back_is_shown_all_it_missed(world: World)
     await asyncio.gather(*(world.take(world.incoming(P1, f"p{n}")) for n in range(8)))
     await look()
     await world.settle()
+    await all_visible(world.store)
     await look()
     assert shown == sorted({(e.xid, e.id) for e in await world.events()})
 

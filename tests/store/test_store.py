@@ -28,6 +28,7 @@ from bot.store.record import (
     now,
 )
 from bot.store.tables import Audit, Base, Conversation, Due, Event, Outbox, Person, Team
+from tests.support.databases import all_visible
 
 pytestmark = pytest.mark.integration
 
@@ -196,6 +197,7 @@ async def test_events_come_in_order_and_by_kind(store: Store) -> None:
     async with store.write() as connection:
         for number in range(5):
             await add_event(connection, row.id if number % 2 else None, f"kind{number % 2}", {"n": number})
+    await all_visible(store)
     async with store.read() as connection:
         everything = await events_after(connection, start)
         assert [event.data["n"] for event in everything] == [0, 1, 2, 3, 4]
@@ -241,6 +243,7 @@ async def test_no_event_is_missed_while_a_slow_transaction_is_open(store: Store)
             await add_event(other, None, "slow", {"n": 4})
         await look()
     await quick(5)
+    await all_visible(store)
     await look()
     assert sorted(seen) == [0, 1, 2, 3, 4, 5]
     assert len(seen) == 6

@@ -13,6 +13,7 @@ from typing import Any
 
 import asyncpg  # type: ignore[import-untyped]
 import pytest
+from sqlalchemy import text
 from sqlalchemy.engine import URL, make_url
 
 from bot.assistant import content_from_files
@@ -114,3 +115,23 @@ class PostgresTemplates:
                 await connection.close()
 
         apart(inner)
+
+
+async def all_visible(store: Store) -> None:
+    """Return once no transaction runs that was there before: then every event so far is shown.
+
+    PostgreSQL counts transactions of the whole server, so those of tests beside this one too.
+    """
+    if store.is_sqlite:
+        return
+    async with store.write() as connection:
+        mine = (await connection.execute(text("SELECT pg_current_xact_id()::text::bigint"))).scalar_one()
+    async with asyncio.timeout(60):
+        while True:
+            async with store.read() as connection:
+                fence = await connection.execute(
+                    text("SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint")
+                )
+                if fence.scalar_one() > mine:
+                    return
+            await asyncio.sleep(0.02)
