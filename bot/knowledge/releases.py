@@ -8,6 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from bot.assistant.content import Content
 from bot.messages import Actor
 from bot.store import Store
+from bot.store.migrate import one_at_a_time
 from bot.store.record import add_audit, now, upsert
 from bot.store.tables import Release, ReleaseItem, Team
 
@@ -15,6 +16,8 @@ from bot.store.tables import Release, ReleaseItem, Team
 async def seed(store: Store, content: Content, actor: Actor) -> bool:
     """Make the files' content the first release of an empty database. False: there is one already."""
     async with store.write() as connection:
+        # Two gateways that start together on an empty database: the second finds a release.
+        await one_at_a_time(connection)
         existing = await connection.execute(select(Release.id).limit(1))
         if existing.scalar_one_or_none() is not None:
             return False
@@ -25,6 +28,7 @@ async def seed(store: Store, content: Content, actor: Actor) -> bool:
 async def publish(store: Store, content: Content, actor: Actor) -> int:
     """Make this content live, in one transaction. Returns the id of the release."""
     async with store.write() as connection:
+        await one_at_a_time(connection)
         return await _publish(connection, content, actor)
 
 

@@ -9,12 +9,19 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection, text
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.store.engine import Store
 from bot.store.tables import Base
 
 _LOCK = 7266_2024
-"""Any fixed number: the advisory lock under which one gateway migrates at a time."""
+"""Any fixed number: the advisory lock under which one gateway at a time prepares the database."""
+
+
+async def one_at_a_time(connection: AsyncConnection) -> None:
+    """Wait until no other gateway prepares the database; held to the end of the transaction."""
+    if connection.dialect.name != "sqlite":
+        await connection.execute(text(f"SELECT pg_advisory_xact_lock({_LOCK})"))
 
 
 def alembic_config(connection: Connection) -> Config:
@@ -32,8 +39,7 @@ async def migrate(store: Store) -> None:
         StoreUnavailableError: the database cannot be reached.
     """
     async with store.write() as connection:
-        if not store.is_sqlite:
-            await connection.execute(text(f"SELECT pg_advisory_xact_lock({_LOCK})"))
+        await one_at_a_time(connection)
         await connection.run_sync(lambda sync: command.upgrade(alembic_config(sync), "head"))
 
 

@@ -6,6 +6,7 @@ import asyncio
 from dataclasses import replace
 
 import pytest
+from sqlalchemy import delete
 
 from bot.assistant import Content, LiveContent
 from bot.assistant.content import content_from_items
@@ -104,3 +105,12 @@ def test_every_answer_and_line_can_be_rendered() -> None:
         assert content.answer(slug)
     for key in content.lines:
         assert content.line(key, reference="FC-12345678")
+
+
+async def test_gateways_that_start_together_seed_an_empty_database_once(world: World) -> None:
+    async with world.store.write() as connection:
+        await connection.execute(delete(ReleaseItem))
+        await connection.execute(delete(Release))
+    results = await asyncio.gather(*(seed(world.store, files(), Actor(f"g{n}")) for n in range(4)))
+    assert sorted(results) == [False, False, False, True]
+    assert [row.live for row in await world.rows(Release)] == [True]
