@@ -187,18 +187,19 @@ class Clocks:
         async with self._store.write() as connection:
             conversation = await ownership.get(connection, row.conversation_id)
             if conversation.state == "closed":
-                return True
+                hits = [hit for hit in hits if hit.grade in URGENT]
             blocked = await connection.execute(
                 select(Person.blocked).where(Person.id == conversation.person_id)
             )
             if blocked.scalar_one():
                 hits = [hit for hit in hits if hit.grade in URGENT]
-                if not hits:
-                    return True
+            if not hits:
+                return True
             raised = await ownership.escalate(
                 connection, conversation, hits, ASSISTANT, team=await self._words.route(connection, hits)
             )
-            await self._words.after_escalation(connection, raised, hits, was=conversation)
+            if raised.conversation.state != "closed":
+                await self._words.after_escalation(connection, raised, hits, was=conversation)
         return True
 
     async def close_silent(self) -> int:

@@ -59,14 +59,18 @@ async def escalate(
     """Pass a conversation to a person, or raise the grade of one that waits or is owned.
 
     A grade only rises here. `team` is used when the conversation starts to wait or the grade rises.
-    Never conditioned on epoch, owner or lease: a rise may not be lost to a race.
+    Never conditioned on epoch, owner or lease: a rise may not be lost to a race. A P1 or P2 that is
+    found only after the conversation was closed, at a lower grade, opens it again, or goes to the
+    person's open one.
     """
     worst = min(hits, key=lambda hit: hit.grade)
+    if conversation.state == "closed" and worst.grade in URGENT:
+        conversation = await _open_one(connection, conversation)
     known = {reason["category"] for reason in conversation.reasons}
     new_categories = tuple(dict.fromkeys(hit.category for hit in hits if hit.category not in known))
     rose = is_higher(worst.grade, conversation.grade)
-    moved = conversation.state == "bot"
     urgent_rise = rose and worst.grade in URGENT
+    moved = conversation.state == "bot" or (conversation.state == "closed" and urgent_rise)
     stamp = now()
     reasons = [
         *conversation.reasons,
@@ -86,6 +90,7 @@ async def escalate(
         values["epoch"] = conversation.epoch + 1
     if moved:
         values |= {"state": "waiting", "waiting_since": stamp, "front": False, "misses": 0}
+        values |= {"closed_at": None, "outcome": None}
         values["withdrawable"] = withdrawable and worst.grade not in URGENT
     if rose:
         values |= {"grade": worst.grade, "category": worst.category}
@@ -122,6 +127,17 @@ async def escalate(
             {"grade": worst.grade, "owner": conversation.owner_id, "category": worst.category},
         )
     return Raised(fresh, moved, rose, new_categories)
+
+
+async def _open_one(connection: AsyncConnection, closed: Row[Any]) -> Row[Any]:
+    """The person's open conversation, locked; without one, the closed one itself."""
+    found = await connection.execute(
+        select(Conversation.id).where(
+            Conversation.person_id == closed.person_id, Conversation.state != "closed"
+        )
+    )
+    open_id = found.scalar_one_or_none()
+    return closed if open_id is None else await get(connection, open_id)
 
 
 def _must_answer(actor: Actor) -> None:

@@ -380,6 +380,35 @@ async def test_a_pressed_button_of_ours_works_without_rasa(world: World) -> None
     assert (row.state, row.grade) == ("waiting", "P4")
 
 
+async def test_a_danger_found_after_the_close_opens_the_conversation_again(world: World) -> None:
+    mod = await world.hire("mo")
+    row = await world.owned(mod, P3)
+    world.rasa.risk("blorp", R09=0.9)
+    world.rasa.down = True
+    await world.say("it is all blorp")
+    await world.core.desk.close(row.id, mod, "answered")
+    world.heard()
+    world.rasa.down = False
+    await world.tick(seconds=20)
+    row = await world.conversation()
+    assert (row.state, row.grade, row.owner_id, row.closed_at) == ("waiting", "P1", None, None)
+    assert world.words("R09", "P1") in world.heard()
+
+
+async def test_a_danger_found_after_the_close_goes_to_the_open_conversation(world: World) -> None:
+    mod = await world.hire("mo")
+    row = await world.owned(mod, P3)
+    world.rasa.risk("blorp", R09=0.9)
+    world.rasa.down = True
+    await world.say("it is all blorp")
+    await world.core.desk.close(row.id, mod, "answered")
+    world.rasa.down = False
+    await world.say("thanks")
+    await world.tick(seconds=20)
+    rows = await world.rows(Conversation)
+    assert sorted((r.state, r.grade) for r in rows) == [("closed", "P3"), ("waiting", "P1")]
+
+
 async def test_the_model_reads_later_what_it_missed(world: World) -> None:
     world.rasa.risk("blorp", R09=0.9)
     world.rasa.down = True
