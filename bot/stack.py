@@ -2,7 +2,7 @@
 
 Used by the demonstration, the evaluation and tests: embedded Valkey where no Redis is named, the
 model trained when its sources changed, Rasa and its action server. A force in production starts
-each of them by itself (docs/operations.md).
+each of them by itself.
 """
 
 from __future__ import annotations
