@@ -153,12 +153,33 @@ async def test_the_evaluation_says_what_the_live_chat_does(stack: Stack, tmp_pat
         process.send_signal(signal.SIGTERM)
         await asyncio.wait_for(process.wait(), 30)
     assert process.returncode == 0
-    wrong = [
-        (text, mine["turns"][0], theirs)
-        for text, mine, theirs in zip(texts, expected, seen, strict=True)
-        if mine["turns"][0] != theirs
+    pairs = [
+        (text, mine["turns"][0], theirs) for text, mine, theirs in zip(texts, expected, seen, strict=True)
     ]
+    wrong = [pair for pair in pairs if not _same(*pair[1:])]
     assert not wrong, json.dumps(wrong[:2], indent=1)
+    raced = [pair[0] for pair in pairs if pair[1]["replies"] != pair[2]["replies"]]
+    assert len(raced) <= 3, raced
+
+
+def _same(mine: dict[str, Any], theirs: dict[str, Any]) -> bool:
+    """Whether two outcomes say the same.
+
+    When the screen raises a message to P3 and the model, a moment later, to P2, the sentence that
+    the door wrote for the P3 is sent only if it leaves before the rise: the send rule refuses it
+    after. That moment is the machine's, so there only the safety words and the rest must agree.
+    """
+    if mine["replies"] == theirs["replies"]:
+        return mine == theirs
+    both_nets = {"screen", "understanding"} <= set(mine["nets"])
+    said = [{key: value for key, value in turn.items() if key != "replies"} for turn in (mine, theirs)]
+    return (
+        both_nets
+        and said[0] == said[1]
+        and mine["replies"][0] == theirs["replies"][0]
+        and any("in the queue" in reply for reply in mine["replies"])
+        and any("in the queue" in reply for reply in theirs["replies"])
+    )
 
 
 async def _until(base: str) -> None:
