@@ -18,6 +18,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 from sqlalchemy import select
+from sqlalchemy.exc import NoResultFound
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.conversations import outbox as outbox_module
@@ -139,7 +140,7 @@ class Machine(RuleBasedStateMachine):
     async def of(self, person: str) -> Any:
         try:
             return await self.world.conversation(person)
-        except Exception:
+        except NoResultFound:
             return None
 
     # ---- the ways to die -----------------------------------------------------------------------
