@@ -38,8 +38,6 @@ from bot.store.migrate import migrate
 
 log = structlog.get_logger(__name__)
 
-STOP_SECONDS = 20.0
-
 
 @dataclass(slots=True)
 class Gateway:
@@ -48,6 +46,8 @@ class Gateway:
     core: Core
     public: Sanic[Any, Any]
     desk: Sanic[Any, Any]
+    parts: Parts
+    platforms: Sequence[Platform]
 
 
 def platforms(settings: Settings) -> dict[str, Platform]:
@@ -71,7 +71,7 @@ def build(settings: Settings, extra: Sequence[Platform] = ()) -> Gateway:
     desk = _app(f"desk-{core.name}", settings)
     desk.blueprint(console.blueprint(core))
     _health(desk, core)
-    return Gateway(core, public, desk)
+    return Gateway(core, public, desk, parts, tuple(chosen.values()))
 
 
 def _app(name: str, settings: Settings) -> Sanic[Any, Any]:
@@ -168,6 +168,10 @@ async def serve(
         await server.startup()  # type: ignore[no-untyped-call]
         await server.start_serving()  # type: ignore[no-untyped-call]
         servers.append(server)
+    running = [
+        asyncio.create_task(platform.run(gateway.parts), name=f"channel-{platform.channel.name}")
+        for platform in gateway.platforms
+    ]
     preparing = asyncio.create_task(_prepare_until_done(core, stop, ready))
     # A start that fails for good must not leave a door open with nobody behind it.
     preparing.add_done_callback(lambda _: None if core.started else stop.set())
@@ -179,10 +183,13 @@ async def serve(
         for server in servers:
             with suppress(Exception):
                 server.close()  # type: ignore[no-untyped-call]
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
         preparing.cancel()
         failed = (await asyncio.gather(preparing, return_exceptions=True))[0]
-        async with asyncio.timeout(STOP_SECONDS + 5):
-            await core.stop(STOP_SECONDS)
+        async with asyncio.timeout(settings.stop_seconds + 5):
+            await core.stop(settings.stop_seconds)
         if isinstance(failed, Exception):
             raise failed
 

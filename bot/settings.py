@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from bot.errors import SettingError
@@ -38,7 +38,33 @@ class Settings(BaseSettings):
     poll_seconds: float = Field(1.0, gt=0, le=10)
     lease_seconds: float = Field(30.0, gt=1)
     send_timeout_seconds: float = Field(8.0, gt=0, le=30)
+    stop_seconds: float = Field(20.0, gt=0, le=300)
     log_level: str = "INFO"
+
+    public_url: str = ""
+    """Where the public reaches us, such as https://chat.force.example: for webhooks and links."""
+    secret_key: SecretStr = SecretStr("")
+    """Encrypts what the database must not show in the clear (second-factor secrets)."""
+
+    telegram_token: SecretStr = SecretStr("")
+    telegram_mode: Literal["poll", "webhook"] = "poll"
+    telegram_secret: SecretStr = SecretStr("")
+    """Comes back in a header of each webhook call, so that nobody else can make one."""
+    telegram_api_url: str = "https://api.telegram.org"
+
+    smtp_host: str = ""
+    smtp_port: int = Field(587, ge=1, le=65535)
+    smtp_username: str = ""
+    smtp_password: SecretStr = SecretStr("")
+    smtp_from: str = ""
+    smtp_tls: Literal["starttls", "tls", "none"] = "starttls"
+    alarm_webhook_url: str = ""
+    alarm_webhook_secret: SecretStr = SecretStr("")
+    alarm_seconds: float = Field(60.0, gt=0, le=600)
+    """How long a P1 may stand unopened before alarms leave by mail and webhook."""
+
+    backup_key_file: Path | None = None
+    """A file with the key that encrypts backups; kept apart from them."""
 
     @field_validator("assistant_urls", mode="before")
     @classmethod

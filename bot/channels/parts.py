@@ -33,3 +33,11 @@ class Platform(Protocol):
     def blueprint(self, parts: Parts) -> Blueprint:
         """The routes on the public listener."""
         ...
+
+    async def run(self, parts: Parts) -> None:
+        """Whatever the channel does by itself, from the start of the gateway until it is cancelled.
+
+        It begins before the database is there: a channel that fetches its own news keeps on
+        fetching without one, for the safety words.
+        """
+        ...

@@ -95,6 +95,39 @@ class Staff(Base):
     failures: Mapped[int] = mapped_column(Integer, default=0)
     locked_until: Mapped[datetime | None]
     created_at: Mapped[datetime]
+    totp_secret: Mapped[str | None]
+    """The second factor's secret, encrypted with the installation's key; None: not set up yet."""
+    totp_confirmed_at: Mapped[datetime | None]
+    """When the first code was given: from then on every sign-in asks for one."""
+    totp_step: Mapped[int | None] = mapped_column(BigInteger)
+    """The time step of the last code taken (RFC 6238), so that no code counts twice."""
+
+
+class RecoveryCode(Base):
+    """One way in without the second factor's device. Only the hash is kept; it works once."""
+
+    __tablename__ = "recovery_code"
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    staff_id: Mapped[int] = mapped_column(ForeignKey("staff.id"), index=True)
+    code_hash: Mapped[str] = mapped_column(String(64))
+    created_at: Mapped[datetime]
+    used_at: Mapped[datetime | None]
+
+
+class StaffLink(Base):
+    """A link that works once, by which a member of staff sets a password. Kept only as a hash."""
+
+    __tablename__ = "staff_link"
+
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    staff_id: Mapped[int] = mapped_column(ForeignKey("staff.id"), index=True)
+    purpose: Mapped[str] = mapped_column(String(8))
+    """invite or reset."""
+    created_at: Mapped[datetime]
+    created_by: Mapped[str]
+    expires_at: Mapped[datetime]
+    used_at: Mapped[datetime | None]
 
 
 class StaffTeam(Base):
@@ -120,6 +153,8 @@ class StaffSession(Base):
     seen_at: Mapped[datetime]
     """The last sign of life of the page; presence counts from here."""
     locked: Mapped[bool] = mapped_column(Boolean, default=False)
+    second_factor: Mapped[str | None] = mapped_column(String(8))
+    """What is still owed before this session opens any page: `code` or `enrol`; None: nothing."""
 
 
 class Conversation(Base):
@@ -377,3 +412,89 @@ class ReleaseItem(Base):
     kind: Mapped[str] = mapped_column(String(16))
     key: Mapped[str] = mapped_column(String(128))
     body: Mapped[dict[str, Any]]
+
+
+class Lease(Base):
+    """Something that one gateway at a time may do, such as asking Telegram for news."""
+
+    __tablename__ = "lease"
+
+    key: Mapped[str] = mapped_column(String(64), primary_key=True)
+    holder: Mapped[str | None] = mapped_column(String(64))
+    expires: Mapped[datetime | None]
+    counter: Mapped[int] = mapped_column(Integer, default=0)
+    """Grows with each change of holder: who wrote with an older one has lost the lease."""
+    data: Mapped[dict[str, Any]] = mapped_column(default=dict)
+
+
+class Alarm(Base):
+    """Something that has to reach a person outside the browser, until one has acted."""
+
+    __tablename__ = "alarm"
+    __table_args__ = (
+        Index(
+            "alarm_open", "raised_at",
+            sqlite_where=text("settled_at IS NULL"), postgresql_where=text("settled_at IS NULL"),
+        ),
+    )  # fmt: skip
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    key: Mapped[str] = mapped_column(String(128), unique=True)
+    """What it is about: one alarm for each, however many gateways notice."""
+    kind: Mapped[str] = mapped_column(String(16))
+    """p1, p2, unstored (a P1 that the door could not keep) or test."""
+    conversation_id: Mapped[int | None] = mapped_column(ForeignKey("conversation.id"), index=True)
+    reference: Mapped[str | None] = mapped_column(String(24))
+    grade: Mapped[str | None] = mapped_column(String(2))
+    category: Mapped[str | None] = mapped_column(String(8))
+    team: Mapped[str | None] = mapped_column(String(64))
+    level: Mapped[int] = mapped_column(Integer, default=0)
+    """How far it has risen on the rota: 0 is the first to be told."""
+    raised_at: Mapped[datetime]
+    settled_at: Mapped[datetime | None]
+    settled_by: Mapped[str | None]
+    detail: Mapped[dict[str, Any]] = mapped_column(default=dict)
+
+
+class AlarmAttempt(Base):
+    """One real call to one path for one alarm. Holds no text of a message and no address."""
+
+    __tablename__ = "alarm_attempt"
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    alarm_id: Mapped[int] = mapped_column(ForeignKey("alarm.id"), index=True)
+    path: Mapped[str] = mapped_column(String(16))
+    """mail or webhook."""
+    level: Mapped[int] = mapped_column(Integer)
+    number: Mapped[int] = mapped_column(Integer)
+    contact: Mapped[str]
+    """The rota's name for who was called, never the address or number itself."""
+    gateway: Mapped[str] = mapped_column(String(64))
+    started_at: Mapped[datetime]
+    ended_at: Mapped[datetime | None]
+    result: Mapped[str | None] = mapped_column(String(16))
+    detail: Mapped[str | None]
+
+
+class SignOff(Base):
+    """A named person takes responsibility for one thing that would keep this force from going live."""
+
+    __tablename__ = "sign_off"
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    item: Mapped[str] = mapped_column(String(255), unique=True)
+    name: Mapped[str]
+    staff_id: Mapped[int | None] = mapped_column(ForeignKey("staff.id"))
+    reason: Mapped[str]
+    at: Mapped[datetime]
+    withdrawn_at: Mapped[datetime | None]
+
+
+class Live(Base):
+    """A channel that has gone live: when, and by whose word. Later findings warn, and do not stop it."""
+
+    __tablename__ = "live"
+
+    channel: Mapped[str] = mapped_column(String(32), primary_key=True)
+    at: Mapped[datetime]
+    by: Mapped[str]

@@ -44,3 +44,6 @@ class WebChat:
     def blueprint(self, parts: Parts) -> Blueprint:
         """The page, its form, its stream and its files."""
         return routes.blueprint(parts)
+
+    async def run(self, parts: Parts) -> None:
+        """Nothing by itself: the page asks for what is new."""

@@ -45,6 +45,9 @@ class Loopback:
         """Give the connections to the platform back."""
         await self._way_out.close()
 
+    async def run(self, parts: Parts) -> None:
+        """Nothing by itself: this platform calls us."""
+
     def blueprint(self, parts: Parts) -> Blueprint[Any, Any]:
         """The webhook, on the public listener."""
         routes: Blueprint[Any, Any] = Blueprint("loopback", url_prefix="/loopback")
