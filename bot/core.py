@@ -23,10 +23,12 @@ from bot.conversations.outbox import OutboxSender
 from bot.conversations.turn import Turns
 from bot.conversations.words import Words
 from bot.errors import StoreUnavailableError
+from bot.handover.alarms import Alarms, read_rota
 from bot.messages import Channel
 from bot.safety import Screen
 from bot.settings import Settings
 from bot.store import Bell, Store
+from bot.streams import Streams
 
 log = structlog.get_logger(__name__)
 
@@ -52,9 +54,13 @@ class Core:
     outbox: OutboxSender
     clocks: Clocks
     desk: Desk
+    alarms: Alarms
     name: str
+    streams: Streams = field(default_factory=Streams)
     started: bool = False
     """The database is up to date and the parts run."""
+    open_items: int = 0
+    """How many things `frontcounter ready` found open at this start, while a channel is live."""
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
 
     async def start(self) -> None:
@@ -66,12 +72,21 @@ class Core:
             asyncio.create_task(self.outbox.run(), name="outbox"),
             asyncio.create_task(self.clocks.run(), name="clocks"),
         ]
+        self.alarms.start(scan=True)
         self.started = True
 
     async def stop(self, seconds: float = 15.0) -> None:
         """Let turns and sends under way end, then close everything."""
-        await self.turns.drain(seconds)
-        await self.outbox.stop(seconds)
+        loop = asyncio.get_running_loop()
+        until = loop.time() + seconds
+        self.clocks.stop()
+        clocks = [task for task in self._tasks if task.get_name() == "clocks"]
+        if clocks:
+            await asyncio.wait(clocks, timeout=seconds)
+        while self.turns.running and loop.time() < until:
+            await self.turns.drain(until - loop.time())
+        await self.outbox.stop(max(self.settings.send_timeout_seconds, until - loop.time()))
+        await self.alarms.stop(max(1.0, until - loop.time()))
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -98,7 +113,6 @@ def build_core(settings: Settings, channels: Mapping[str, Channel]) -> Core:
         settings.assistant_secret,
         timeout_seconds=settings.assistant_timeout_seconds,
     )
-    turns = Turns(store, bell, words, assistant, gateway=name, lease_seconds=settings.lease_seconds)
     outbox = OutboxSender(
         store,
         bell,
@@ -108,10 +122,22 @@ def build_core(settings: Settings, channels: Mapping[str, Channel]) -> Core:
         send_timeout_seconds=settings.send_timeout_seconds,
         poll_seconds=settings.poll_seconds,
     )
+    turns = Turns(
+        store, bell, words, assistant, outbox.send_in_store, gateway=name,
+        lease_seconds=settings.lease_seconds,
+    )  # fmt: skip
     clocks = Clocks(
         store, bell, words, turns, assistant, content, gateway=name,
         poll_seconds=settings.poll_seconds,
     )  # fmt: skip
+    alarms = Alarms(
+        store,
+        settings,
+        read_rota(settings, str(content.current.hours.get("timezone", "Europe/London"))),
+        gateway=name,
+        category_name=lambda key: screen.categories[key].name if key in screen.categories else key,
+        team_name=lambda key: content.current.team_name(key),
+    )
     return Core(
         settings=settings,
         store=store,
@@ -120,10 +146,11 @@ def build_core(settings: Settings, channels: Mapping[str, Channel]) -> Core:
         screen=screen,
         words=words,
         assistant=assistant,
-        door=Door(store, bell, words, channels, turns.kick),
+        door=Door(store, bell, words, channels, turns.kick, outbox.send_in_store, alarms.unstored),
         turns=turns,
         outbox=outbox,
         clocks=clocks,
         desk=Desk(store, bell, words, outbox, assistant),
+        alarms=alarms,
         name=name,
     )

@@ -3,6 +3,7 @@
 FrontCounterError
 ├── SettingError            a setting is missing or wrong; names the variable and what to do
 ├── ContentError            a content file is wrong; names the file and the line
+├── BackupError             a backup cannot be made, read or restored; says what to do
 ├── BadRequestError         what arrived cannot be from that platform (answered 4xx)
 │   ├── SignatureError      it does not carry a valid signature (401)
 │   └── TooLargeError       it is larger than we accept (413)
@@ -33,6 +34,10 @@ class SettingError(FrontCounterError):
 
 class ContentError(FrontCounterError):
     """A content file (data/ or force/) is wrong."""
+
+
+class BackupError(FrontCounterError):
+    """A backup cannot be made, read or restored."""
 
 
 class BadRequestError(FrontCounterError):
@@ -76,9 +81,11 @@ class RetryLaterError(SendError):
 
     retryable = True
 
-    def __init__(self, message: str, retry_after_seconds: float = 1.0) -> None:
+    def __init__(self, message: str, retry_after_seconds: float = 1.0, parts_sent: int = 0) -> None:
         super().__init__(message)
         self.retry_after_seconds = retry_after_seconds
+        self.parts_sent = parts_sent
+        """How many parts of a long text have left, counted from its beginning: none leaves twice."""
 
 
 class UnsureError(SendError):

@@ -68,6 +68,8 @@ class Incoming:
     platform_sequence: int = 0
     latitude: float | None = None
     longitude: float | None = None
+    edit_of: str | None = None
+    """The id of the message that this is a new version of: both stay on record."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +96,17 @@ class Receipt:
     detail: str = ""
 
 
-Arrival = Incoming | Echo | Receipt
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """A platform's word that a person has blocked us there, or has taken that back."""
+
+    channel: str
+    person: str
+    reachable: bool
+    at: datetime
+
+
+Arrival = Incoming | Echo | Receipt | Reach
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +118,8 @@ class Outgoing:
     text: str
     buttons: tuple[Button, ...] = ()
     author: str = ""
+    parts_sent: int = 0
+    """How many parts of a long text have left already, on a platform where it leaves in parts."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from bot.errors import SettingError
+from bot.services import secrets_folder
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -35,10 +36,17 @@ class Settings(BaseSettings):
     demo: bool = False
     idle_lock_minutes: float = Field(15.0, gt=0)
     max_body_bytes: int = Field(1_000_000, ge=10_000)
+    chat_per_person: int = Field(600, ge=1)
+    """Web chat messages that one person may send in a minute. A message in danger is never refused."""
+    chat_per_address: int = Field(12_000, ge=1)
+    """The same for one internet address: more where a proxy or an office hides many behind one."""
     poll_seconds: float = Field(1.0, gt=0, le=10)
     lease_seconds: float = Field(30.0, gt=1)
     send_timeout_seconds: float = Field(8.0, gt=0, le=30)
-    stop_seconds: float = Field(20.0, gt=0, le=300)
+    stop_seconds: float = Field(30.0, gt=0, le=300)
+    """How long turns and sends under way may take to end; longer than a turn with a slow assistant."""
+    stop_wait_seconds: float = Field(0.0, ge=0, le=60)
+    """How long the listeners stay open once readiness says 503, for a load balancer that looks at it."""
     log_level: str = "INFO"
 
     public_url: str = ""
@@ -62,9 +70,21 @@ class Settings(BaseSettings):
     alarm_webhook_secret: SecretStr = SecretStr("")
     alarm_seconds: float = Field(60.0, gt=0, le=600)
     """How long a P1 may stand unopened before alarms leave by mail and webhook."""
+    alarm_call_seconds: float = Field(20.0, gt=0, le=60)
+    """The longest that one call of mail or webhook may take; a slow one is made again."""
+    alarm_webhook_proxy: str = ""
+    """The proxy through which the webhook leaves, such as http://proxy.force.example:3128."""
+    alarm_contacts: dict[str, dict[str, str]] = {}
+    """Addresses for the rota: {"key of a contact": {"mail": "…", "target": "…"}}, as JSON."""
+    alarm_contacts_file: Path | None = None
+    """A YAML file with the same, kept outside the repository."""
+    desk_url: str = ""
+    """Where staff reach the desk inside the force, such as https://desk.force.example: for links."""
 
     backup_key_file: Path | None = None
-    """A file with the key that encrypts backups; kept apart from them."""
+    """The public key that backups are made for (`frontcounter backup-key`). The private one stays away."""
+    var: Path = ROOT / "var"
+    """Small files that outlive a restart: which channels have gone live, for when the database is away."""
 
     @field_validator("assistant_urls", mode="before")
     @classmethod
@@ -90,7 +110,8 @@ def load_settings(**overrides: object) -> Settings:
         SettingError: one sentence naming the variable and what is wrong with it.
     """
     try:
-        return Settings(**overrides)  # type: ignore[arg-type]
+        # A secret may lie in a file of its variable's name instead: nothing to see in `ps` or `inspect`.
+        return Settings(_secrets_dir=secrets_folder(), **overrides)  # type: ignore[call-arg,arg-type]
     except ValidationError as error:
         first = error.errors()[0]
         name = "FRONTCOUNTER_" + "_".join(str(part) for part in first["loc"]).upper()

@@ -6,12 +6,13 @@ has left, except by its turn id, for which the channel gives the stored answer.
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import httpx
+import aiohttp
 import structlog
 
 from bot.errors import AssistantUnavailableError
@@ -25,9 +26,11 @@ OVERLAP = 200
 TEXTS_AT_ONCE = 32
 """Texts of one request; our channel in Rasa takes 64."""
 CONNECT_SECONDS = 1.0
+CONNECTIONS = 64
 BREAK_AFTER = 3
 """Failures in a row after which a replica is left alone for a while."""
 BREAK_SECONDS = 5.0
+_STATUS_TIMEOUT = aiohttp.ClientTimeout(total=2.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,16 +98,27 @@ class Assistant:
     def __init__(self, urls: Sequence[str], secret: str, *, timeout_seconds: float = 10.0) -> None:
         self._replicas = [_Replica(url) for url in urls]
         self._next = 0
-        self._http = httpx.AsyncClient(
-            timeout=httpx.Timeout(timeout_seconds, connect=CONNECT_SECONDS),
-            headers={"X-Front-Counter-Secret": secret},
-            limits=httpx.Limits(max_connections=64, max_keepalive_connections=16),
-            trust_env=False,
-        )
+        self._headers = {"X-Front-Counter-Secret": secret}
+        self._timeout = aiohttp.ClientTimeout(total=timeout_seconds, sock_connect=CONNECT_SECONDS)
+        self._made: aiohttp.ClientSession | None = None
+
+    @property
+    def _http(self) -> aiohttp.ClientSession:
+        if self._made is None:
+            # Here, because it belongs to the loop that runs.
+            self._made = aiohttp.ClientSession(
+                headers=self._headers,
+                timeout=self._timeout,
+                connector=aiohttp.TCPConnector(limit=CONNECTIONS),
+                cookie_jar=aiohttp.DummyCookieJar(),
+            )
+        return self._made
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._http.aclose()
+        if self._made is not None:
+            await self._made.close()
+            self._made = None
 
     async def turn(self, conversation: str, turn: str, text: str, button: str | None = None) -> Reply:
         """Let Rasa answer one turn.
@@ -159,24 +173,35 @@ class Assistant:
         """Whether at least one replica has a model loaded."""
         for replica in self._replicas:
             try:
-                answer = await self._http.get(f"{replica.url}/webhooks/gateway/status", timeout=2.0)
-                if answer.status_code == 200 and answer.json().get("ready"):
+                status, body = await self._ask("GET", replica, "status", timeout=_STATUS_TIMEOUT)
+                if status == 200 and json.loads(body).get("ready"):
                     return True
-            except (httpx.HTTPError, ValueError):
+            except (aiohttp.ClientError, TimeoutError, OSError, ValueError, AttributeError):
                 continue
         return False
+
+    def resting(self) -> dict[str, bool]:
+        """For each replica (host and port): whether it is left alone after failures."""
+        moment = time.monotonic()
+        return {replica.url.partition("://")[2]: replica.closed_until > moment for replica in self._replicas}
 
     async def _post(self, verb: str, body: dict[str, Any]) -> dict[str, Any]:
         last: Exception | None = None
         for replica in self._candidates():
             try:
-                answer = await self._http.post(f"{replica.url}/webhooks/gateway/{verb}", json=body)
-                if answer.status_code != 200:
-                    raise AssistantUnavailableError(f"Rasa answered {answer.status_code}")
-                loaded = answer.json()
+                status, answer = await self._ask("POST", replica, verb, json=body)
+                if status != 200:
+                    raise AssistantUnavailableError(f"Rasa answered {status}")
+                loaded = json.loads(answer)
                 if not isinstance(loaded, dict):
                     raise AssistantUnavailableError("Rasa answered no object")
-            except (httpx.HTTPError, ValueError, AssistantUnavailableError) as error:
+            except (
+                aiohttp.ClientError,
+                TimeoutError,
+                OSError,
+                ValueError,
+                AssistantUnavailableError,
+            ) as error:
                 last = error
                 self._failed(replica, error)
                 continue
@@ -185,6 +210,18 @@ class Assistant:
         if last is None:
             raise AssistantUnavailableError("every replica of Rasa is resting after failures")
         raise AssistantUnavailableError(f"Rasa does not answer: {type(last).__name__}") from last
+
+    async def _ask(self, method: str, replica: _Replica, verb: str, **options: Any) -> tuple[int, bytes]:
+        url = f"{replica.url}/webhooks/gateway/{verb}"
+        for attempt in range(2):
+            try:
+                async with self._http.request(method, url, allow_redirects=False, **options) as answer:
+                    return answer.status, await answer.read()
+            except (aiohttp.ServerDisconnectedError, ConnectionResetError):
+                # Rasa closes what is idle, maybe just as we write. All that we ask can be asked again.
+                if attempt:
+                    raise
+        raise AssertionError("unreachable")
 
     def _candidates(self) -> list[_Replica]:
         self._next = (self._next + 1) % len(self._replicas)

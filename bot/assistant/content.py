@@ -106,6 +106,10 @@ class Content:
         route = self.teams.get("routes", {}).get(category, {})
         return str(route.get(grade) or route.get("default") or self.teams["default_team"])
 
+    def team_name(self, key: str) -> str:
+        """What staff call a team."""
+        return str(self.teams.get("teams", {}).get(key, {}).get("name", key))
+
     @property
     def desk_name(self) -> str:
         """The only name of staff that the public sees."""

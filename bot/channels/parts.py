@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from sanic import Blueprint
@@ -10,8 +10,10 @@ from sanic import Blueprint
 from bot.assistant import LiveContent
 from bot.conversations.door import Door
 from bot.messages import Channel
+from bot.safety import Screen
 from bot.settings import Settings
 from bot.store import Bell, Store
+from bot.streams import Streams
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +25,8 @@ class Parts:
     bell: Bell
     door: Door
     content: LiveContent
+    screen: Screen
+    streams: Streams = field(default_factory=Streams)
 
 
 class Platform(Protocol):
@@ -39,5 +43,12 @@ class Platform(Protocol):
 
         It begins before the database is there: a channel that fetches its own news keeps on
         fetching without one, for the safety words.
+        """
+        ...
+
+    async def reachable(self) -> str | None:
+        """Ask the platform whether it knows us: None, or a short reason why not (no secret in it).
+
+        It asks anew each time, within a few seconds, and needs no running gateway.
         """
         ...

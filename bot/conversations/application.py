@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
-from sqlalchemy import Row, select, update
+from sqlalchemy import Row, bindparam, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.assistant.client import Part
@@ -24,10 +24,15 @@ from bot.store.record import (
     change_conversation,
     drop_due,
     now,
+    table,
 )
 from bot.store.tables import Message, Outbox
 
 log = structlog.get_logger(__name__)
+
+_message = table(Message)
+_HANDLED = update(_message).where(_message.c.id == bindparam("which")).values(handled=True)
+_DECIDED = _HANDLED.values(decision=bindparam("decision", type_=_message.c.decision.type))
 
 UNDERSTAND_AGAIN = timedelta(seconds=15)
 ASK_WAIT = timedelta(seconds=60)
@@ -319,6 +324,7 @@ class Application:
             release=self._plan.release,
         ).as_json()
         ids = [message.id for message in self._taken.messages]
-        await self._connection.execute(update(Message).where(Message.id.in_(ids)).values(handled=True))
-        await self._connection.execute(update(Message).where(Message.id == ids[-1]).values(decision=decision))
+        if len(ids) > 1:
+            await self._connection.execute(_HANDLED, [{"which": one} for one in ids[:-1]])
+        await self._connection.execute(_DECIDED, {"which": ids[-1], "decision": decision})
         await add_event(self._connection, row.id, "turn.done", {"messages": ids, "turn": self._turn})

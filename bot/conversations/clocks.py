@@ -24,7 +24,7 @@ from bot.conversations.words import Words
 from bot.errors import AssistantUnavailableError, StoreUnavailableError
 from bot.handover import ownership
 from bot.handover.ownership import WAIT_LIMITS
-from bot.handover.shift import present_staff
+from bot.handover.shift import able_staff, present_staff
 from bot.messages import ASSISTANT, CLOCK, URGENT, Hit
 from bot.store import Bell, Store
 from bot.store.bell import wait_any
@@ -63,6 +63,7 @@ class Clocks:
         self._content = content
         self._gateway = gateway
         self._poll = poll_seconds
+        self._stopping = False
         self._kinds: dict[str, Callable[[Row[Any]], Awaitable[bool]]] = {
             "ask": self._ask,
             "echo": self._echo,
@@ -70,10 +71,10 @@ class Clocks:
         }
 
     async def run(self) -> None:
-        """Look until cancelled."""
+        """Look until stopped or cancelled."""
         rounds = 0
         with self._bell.subscribe("due") as ear:
-            while True:
+            while not self._stopping:
                 try:
                     await self._content.refresh(self._store)
                     await self.look()
@@ -87,6 +88,11 @@ class Clocks:
                     log.exception("clocks.failed")
                 rounds += 1
                 await wait_any(ear, self._poll)
+
+    def stop(self) -> None:
+        """Begin nothing new: `run` returns once what is under way has ended."""
+        self._stopping = True
+        self._bell.ring("due")
 
     async def look(self) -> int:
         """Do what is due and free. Returns how many rows were done."""
@@ -105,6 +111,8 @@ class Clocks:
             ids = list(rows.scalars())
         done = 0
         for due_id in ids:
+            if self._stopping:
+                break
             done += await self._one(due_id)
         if done:
             self._bell.ring("event")
@@ -227,18 +235,23 @@ class Clocks:
         return len(closed)
 
     async def owners_gone(self) -> int:
-        """Put conversations back in the queue whose owner left the desk with somebody waiting."""
+        """Put conversations back in the queue whose owner left the desk with somebody waiting.
+
+        At once, where the owner may not answer any more: a suspension gives everything back, but a
+        claim that was under way at that moment, or a process that died, may have left one behind.
+        """
         async with self._store.read() as connection:
-            present = await present_staff(connection)
+            able, present = await able_staff(connection), await present_staff(connection)
             rows = await connection.execute(
                 select(Conversation.__table__).where(Conversation.state == "human").limit(1000)
             )
-            late = [row.id for row in rows.all() if await _has_waited_too_long(connection, row, present)]
+            late = [row.id for row in rows.all() if await _is_left_alone(connection, row, able, present)]
         count = 0
         for conversation_id in late:
             async with self._store.write() as connection:
                 row = await ownership.get(connection, conversation_id)
-                if not await _has_waited_too_long(connection, row, await present_staff(connection)):
+                able, present = await able_staff(connection), await present_staff(connection)
+                if not await _is_left_alone(connection, row, able, present):
                     continue
                 back = await ownership.give_back(connection, row, CLOCK, "the owner left the desk")
                 if back is not None:
@@ -256,6 +269,14 @@ class Clocks:
         except (AssistantUnavailableError, TimeoutError):
             # Rasa's memory ends by itself after a short time.
             log.info("clocks.forget_failed", conversation=conversation_id)
+
+
+async def _is_left_alone(
+    connection: AsyncConnection, row: Row[Any], able: set[int], present: set[int]
+) -> bool:
+    if row.state == "human" and row.owner_id is not None and row.owner_id not in able:
+        return True
+    return await _has_waited_too_long(connection, row, present)
 
 
 async def _has_waited_too_long(connection: AsyncConnection, row: Row[Any], present: set[int]) -> bool:

@@ -11,6 +11,7 @@ from typing import Any
 
 import structlog
 from sqlalchemy import Row, delete, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.assistant.client import Assistant
 from bot.conversations.outbox import OutboxSender
@@ -349,8 +350,13 @@ class Desk:
             await add_event(connection, row.id, "person.blocked", {"blocked": blocked})
         self._ring()
 
-    async def hand_back_all(self, staff_id: int, actor: Actor, reason: str) -> int:
-        """Put all conversations of one member of staff back in front of their bands."""
+    async def hand_back_all(
+        self, staff_id: int, actor: Actor, reason: str, *, keeping: Actor | None = None
+    ) -> int:
+        """Put all conversations of one member of staff back in front of their bands.
+
+        `keeping` is that member as they are now: what they may still answer stays with them.
+        """
         async with self._store.read() as connection:
             rows = await connection.execute(
                 select(Conversation.id).where(
@@ -362,7 +368,7 @@ class Desk:
         for conversation_id in ids:
             async with self._store.write() as connection:
                 row = await ownership.get(connection, conversation_id)
-                if row.owner_id != staff_id:
+                if row.owner_id != staff_id or (keeping and await _may_keep(connection, row, keeping)):
                     continue
                 back = await ownership.give_back(connection, row, actor, reason)
                 if back is not None:
@@ -388,3 +394,7 @@ class Desk:
         except AssistantUnavailableError:
             # Rasa's memory of it ends by itself after a short time.
             log.info("desk.forget_failed", conversation=conversation_id)
+
+
+async def _may_keep(connection: AsyncConnection, row: Row[Any], owner: Actor) -> bool:
+    return owner.role in ownership.ANSWERING_ROLES and await may_open(connection, row, owner)

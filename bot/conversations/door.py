@@ -10,18 +10,20 @@ import asyncio
 import re
 import secrets
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
-from sqlalchemy import Row, func, insert, select, update
+from sqlalchemy import Row, bindparam, exists, func, insert, or_, select, text, true, update
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from bot import metrics
 from bot.conversations import echoes, phrases, receipts
-from bot.conversations.words import Words
+from bot.conversations.plan import SendInStore
+from bot.conversations.words import START, Words
 from bot.errors import SendError, StoreUnavailableError
 from bot.handover import ownership
 from bot.messages import (
@@ -34,6 +36,7 @@ from bot.messages import (
     Hit,
     Incoming,
     Outgoing,
+    Reach,
     Receipt,
     is_higher,
 )
@@ -42,8 +45,9 @@ from bot.store.record import (
     add_event,
     add_outbox,
     change_conversation,
-    lock_conversation,
+    is_sqlite,
     now,
+    table,
     upsert,
 )
 from bot.store.tables import Conversation, Message, Outbox, Person
@@ -57,6 +61,33 @@ DIRECT_SECONDS = 5.0
 REMEMBERED = 10_000
 TRIES = 4
 _REFERENCE_LETTERS = "23456789BCDFGHJKMNPQRSTVWXZ"
+
+_conversation, _message, _person = table(Conversation), table(Message), table(Person)
+_STORED = select(_message.c.id, _message.c.conversation_id).where(
+    _message.c.channel == bindparam("channel"), _message.c.platform_id == bindparam("platform_id")
+)
+_PERSON = select(_person).where(
+    _person.c.channel == bindparam("channel"), _person.c.platform_id == bindparam("platform_id")
+)
+# NO KEY: a foreign key's own check of this row, in a turn under way, must not wait for us.
+_LOCK_PERSON = _PERSON.with_for_update(key_share=True)
+_OPEN_CONVERSATION = select(_conversation).where(
+    # In these very words, or SQLite would not know that the index of open conversations serves.
+    text("conversation.state != 'closed'"),
+    _conversation.c.person_id == bindparam("person_id"),
+)
+_LOCK_OPEN_CONVERSATION = _OPEN_CONVERSATION.with_for_update(key_share=True)
+_RECENT = (
+    select(_message.c.text, _message.c.platform_time, _message.c.platform_sequence, _message.c.id)
+    .where(
+        _message.c.person_id == bindparam("person_id"),
+        _message.c.received_at > bindparam("since", type_=_message.c.received_at.type),
+        _message.c.text != "",
+    )
+    .order_by(_message.c.id.desc())
+    .limit(JOIN_MESSAGES)
+)
+_ADD_MESSAGE: dict[str, Any] = {}
 
 
 class DoorClosedError(StoreUnavailableError):
@@ -78,12 +109,16 @@ class Accepted:
     message_id: int | None
     conversation_id: int | None
     repeated: bool = False
+    grade: Grade | None = None
+    """The worst that the screen found in it."""
 
 
 @dataclass(slots=True)
 class _Batch:
     accepted: list[Accepted] = field(default_factory=list)
     turns: set[int] = field(default_factory=set)
+    in_line: bool = False
+    """Something may wait in the outbox."""
 
 
 class Door:
@@ -96,12 +131,16 @@ class Door:
         words: Words,
         channels: Mapping[str, Channel],
         on_turn: Callable[[int], None],
+        send_in_store: SendInStore,
+        on_unstored: Callable[[str, str, Hashable], None] = lambda _channel, _category, _key: None,
     ) -> None:
         self._store = store
         self._bell = bell
         self._words = words
         self._channels = channels
         self._on_turn = on_turn
+        self._send_in_store = send_in_store
+        self._on_unstored = on_unstored
         self._told_directly: OrderedDict[tuple[str, str], None] = OrderedDict()
 
     async def accept(self, arrivals: Sequence[Arrival]) -> list[Accepted]:
@@ -120,25 +159,40 @@ class Door:
             )
         ]
         try:
-            batch = await self._store_batch(ordered)
+            with metrics.timed("door"):
+                batch = await self._store_batch(ordered)
         except StoreUnavailableError as error:
+            metrics.DOOR_CLOSED.inc()
             raise DoorClosedError(await self._tell_directly(arrivals)) from error
+        for one, taken in zip((a for a in ordered if isinstance(a, Incoming)), batch.accepted, strict=True):
+            metrics.took(one.channel, taken.repeated, taken.conversation_id, taken.grade)
         self._bell.ring("event")
-        self._bell.ring("outbox")
+        if batch.in_line:
+            self._bell.ring("outbox")
         for conversation_id in batch.turns:
             self._on_turn(conversation_id)
         return batch.accepted
+
+    def is_urgent(self, text: str) -> bool:
+        """Whether the screen calls this text by itself a P1 or P2. Asks no database."""
+        worst = self._words.screen.check(text).worst
+        return worst is not None and worst.priority in URGENT
 
     async def _store_batch(self, ordered: Sequence[Arrival]) -> _Batch:
         for attempt in range(TRIES):
             batch = _Batch()
             try:
-                async with self._store.write() as connection:
-                    for arrival in ordered:
+                async with self._store.write(quick=True) as connection:
+                    for number, arrival in enumerate(ordered):
+                        if number:
+                            # A long batch leaves room for what others do meanwhile.
+                            await asyncio.sleep(0)
                         if isinstance(arrival, Incoming):
                             await self._incoming(connection, arrival, batch)
                         elif isinstance(arrival, Echo):
                             await echoes.take(connection, arrival)
+                        elif isinstance(arrival, Reach):
+                            await note_reach(connection, arrival)
                         else:
                             await receipts.take(connection, arrival)
             except DBAPIError as error:
@@ -155,6 +209,11 @@ class Door:
             batch.accepted.append(Accepted(*stored, repeated=True))
             return
         person = await _lock_person(connection, incoming)
+        if incoming.edit_of is not None and await _changes_nothing(connection, incoming):
+            batch.accepted.append(Accepted(None, None, repeated=True))
+            return
+        if person.left_at is not None:
+            await _is_back(connection, incoming, person)
         conversation = await self._conversation(connection, incoming, person)
         found = await self._screen(connection, incoming, person, conversation)
         message_id = await store_message(connection, incoming, person, conversation, found)
@@ -166,21 +225,21 @@ class Door:
         await add_event(connection, conversation.id, "message.received", {"message": message_id})
         await self._escalate(connection, message_id, conversation, found, person)
         await self._cannot_open(connection, incoming, conversation.id, person)
-        batch.accepted.append(Accepted(message_id, conversation.id))
-        batch.turns.add(conversation.id)
+        grade = min((hit.grade for hit in found), default=None)
+        batch.accepted.append(Accepted(message_id, conversation.id, grade=grade))
+        if await self._send_in_store(connection, conversation.id, conversation.channel):
+            batch.in_line = True
+        if not is_only_shown(incoming):
+            batch.turns.add(conversation.id)
 
     async def _conversation(
         self, connection: AsyncConnection, incoming: Incoming, person: Row[Any]
     ) -> Row[Any]:
         """The person's open conversation, or a new one by the rule of the last closed one."""
-        found = await connection.execute(
-            select(Conversation.id).where(Conversation.person_id == person.id, Conversation.state != "closed")
-        )
-        open_id = found.scalar_one_or_none()
-        if open_id is not None:
-            row = await lock_conversation(connection, open_id)
-            if row is not None and row.state != "closed":
-                return row
+        query = _OPEN_CONVERSATION if is_sqlite(connection) else _LOCK_OPEN_CONVERSATION
+        found = (await connection.execute(query, {"person_id": person.id})).one_or_none()
+        if found is not None:
+            return found
         last = (
             await connection.execute(
                 select(Conversation.__table__)
@@ -236,16 +295,7 @@ class Door:
         single = self._words.screen.check(incoming.text)
         hits = [Hit(h.category, h.priority, "screen", tuple(h.words)) for h in single.hits]
         if incoming.text.strip():
-            recent = await connection.execute(
-                select(Message.text, Message.platform_time, Message.platform_sequence, Message.id)
-                .where(
-                    Message.person_id == person.id,
-                    Message.received_at > now() - JOIN_WITHIN,
-                    Message.text != "",
-                )
-                .order_by(Message.id.desc())
-                .limit(JOIN_MESSAGES)
-            )
+            recent = await connection.execute(_RECENT, {"person_id": person.id, "since": now() - JOIN_WITHIN})
             # In the order in which they were written: halves of a sentence may arrive the wrong way round.
             rows = sorted(recent, key=lambda row: (row.platform_time, row.platform_sequence, row.id))
             written = (incoming.platform_time or now(), incoming.platform_sequence)
@@ -299,6 +349,8 @@ class Door:
         """Say what cannot be opened; without words of the person's own, pass it to a person (P3)."""
         if incoming.kind in ("text", "button") or person.blocked:
             return
+        if is_only_shown(incoming):
+            return
         row = await ownership.get(connection, conversation_id)
         if row.state == "human":
             return
@@ -334,6 +386,7 @@ class Door:
             text = self._words.safety_text(worst.category, "P1")
             words[arrival.message_id] = text
             key = (arrival.channel, arrival.message_id)
+            self._on_unstored(arrival.channel, worst.category, key)
             if key in self._told_directly:
                 continue
             self._told_directly[key] = None
@@ -371,6 +424,15 @@ def keepable(arrival: Arrival) -> Arrival:
     return replace(arrival, **changed) if changed else arrival  # type: ignore[arg-type]
 
 
+def is_only_shown(incoming: Incoming) -> bool:
+    """Whether a message is for the desk's eyes only, and nothing is said to it.
+
+    A new version without words, such as a position that moves: what there is to say was said to the
+    first one, and these may come every few seconds for hours.
+    """
+    return incoming.edit_of is not None and not incoming.text.strip()
+
+
 def _person_of(arrival: Arrival) -> str:
     return "" if isinstance(arrival, Receipt) else arrival.person
 
@@ -392,33 +454,70 @@ def new_reference() -> str:
 async def already_stored(connection: AsyncConnection, incoming: Incoming) -> tuple[int, int] | None:
     """The ids of the stored message and its conversation, if this platform id arrived before."""
     found = await connection.execute(
-        select(Message.id, Message.conversation_id).where(
-            Message.channel == incoming.channel, Message.platform_id == incoming.message_id
-        )
+        _STORED, {"channel": incoming.channel, "platform_id": incoming.message_id}
     )
     row = found.one_or_none()
     return None if row is None else (row[0], row[1])
 
 
+async def _changes_nothing(connection: AsyncConnection, incoming: Incoming) -> bool:
+    """Whether an edit says what the newest version on record says already.
+
+    Platforms call it an edit too when they add something to a message (a preview, a sign).
+    """
+    found = await connection.execute(
+        select(Message.text, Message.latitude, Message.longitude)
+        .where(
+            Message.channel == incoming.channel,
+            or_(Message.platform_id == incoming.edit_of, Message.edit_of == incoming.edit_of),
+        )
+        .order_by(Message.id.desc())
+        .limit(1)
+    )
+    newest = found.one_or_none()
+    return newest is not None and tuple(newest) == (incoming.text, incoming.latitude, incoming.longitude)
+
+
+async def note_reach(connection: AsyncConnection, reach: Reach) -> None:
+    """Keep whether messages reach a person we know.
+
+    Word that is older than what is kept is dropped, and so is a block older than a message of theirs:
+    whoever wrote after it has taken it back.
+    """
+    wrote_later = exists().where(Message.person_id == Person.id, Message.platform_time > reach.at)
+    await connection.execute(
+        update(Person)
+        .where(
+            Person.channel == reach.channel,
+            Person.platform_id == reach.person,
+            or_(Person.reach_at.is_(None), Person.reach_at <= reach.at),
+            true() if reach.reachable else ~wrote_later,
+        )
+        .values(left_at=None if reach.reachable else reach.at, reach_at=reach.at)
+    )
+
+
+async def _is_back(connection: AsyncConnection, incoming: Incoming, person: Row[Any]) -> None:
+    """Whoever writes to us has us no longer blocked."""
+    written = incoming.platform_time or now()
+    if written > person.left_at:
+        await connection.execute(
+            update(Person).where(Person.id == person.id).values(left_at=None, reach_at=written)
+        )
+
+
 async def _lock_person(connection: AsyncConnection, incoming: Incoming) -> Row[Any]:
+    query = _PERSON if is_sqlite(connection) else _LOCK_PERSON
+    who = {"channel": incoming.channel, "platform_id": incoming.person}
+    found = (await connection.execute(query, who)).one_or_none()
+    if found is not None:
+        return found
     await connection.execute(
         upsert(connection, Person)
-        .values(
-            channel=incoming.channel,
-            platform_id=incoming.person,
-            name=incoming.name,
-            blocked=False,
-            created_at=now(),
-        )
+        .values(**who, name=incoming.name, blocked=False, created_at=now())
         .on_conflict_do_nothing(index_elements=["channel", "platform_id"])
     )
-    query = select(Person.__table__).where(
-        Person.channel == incoming.channel, Person.platform_id == incoming.person
-    )
-    if connection.dialect.name != "sqlite":
-        # NO KEY: a foreign key's own check of this row, in a turn under way, must not wait for us.
-        query = query.with_for_update(key_share=True)
-    return (await connection.execute(query)).one()
+    return (await connection.execute(query, who)).one()
 
 
 async def store_message(
@@ -437,25 +536,28 @@ async def store_message(
         "platform_id": incoming.message_id,
         "kind": incoming.kind,
         "text": incoming.text,
+        "edit_of": incoming.edit_of,
         "button": await _payload_of(connection, conversation.id, incoming.button),
         "latitude": incoming.latitude,
         "longitude": incoming.longitude,
         "platform_time": stamp,
         "platform_sequence": incoming.platform_sequence,
         "received_at": now(),
-        "late": await _is_late(connection, conversation.id, stamp),
-        "handled": False,
+        # Without the platform's word on when it was written, it was written now.
+        "late": incoming.platform_time is not None and await _is_late(connection, conversation.id, stamp),
+        "handled": is_only_shown(incoming),
         "hits": [
             {"category": h.category, "grade": h.grade, "net": h.net, "words": list(h.words)} for h in hits
         ],
     }
-    result = await connection.execute(
-        upsert(connection, Message)
-        .values(**values)
-        .on_conflict_do_nothing(index_elements=["channel", "platform_id"])
-        .returning(Message.id)
-    )
-    return result.scalar_one_or_none()
+    dialect = connection.dialect.name
+    if dialect not in _ADD_MESSAGE:
+        _ADD_MESSAGE[dialect] = (
+            upsert(connection, Message)
+            .on_conflict_do_nothing(index_elements=["channel", "platform_id"])
+            .returning(Message.id)
+        )
+    return (await connection.execute(_ADD_MESSAGE[dialect], values)).scalar_one_or_none()
 
 
 async def _is_late(connection: AsyncConnection, conversation_id: int, stamp: datetime) -> bool:
@@ -470,10 +572,13 @@ async def _is_late(connection: AsyncConnection, conversation_id: int, stamp: dat
 async def _payload_of(connection: AsyncConnection, conversation_id: int, token: str | None) -> str | None:
     """What a pressed button stands for: only one of ours, offered in this conversation.
 
-    Tokens are `person` (always offered) and `<outbox id>.<index>`.
+    Tokens are `person` (always offered), `start` (a platform's own way to begin a chat) and
+    `<outbox id>.<index>`.
     """
     if token is None:
         return None
+    if token == "start":  # noqa: S105  a button's name, not a secret
+        return START
     if token == "person":  # noqa: S105  a button's name, not a secret
         return "fc:person"
     outbox_id, _, index = token.partition(".")

@@ -9,16 +9,31 @@ out was cut off by a crash: it becomes `unknown`, and what happens next depends 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
 import structlog
-from sqlalchemy import ColumnElement, Row, and_, exists, func, insert, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Row,
+    Select,
+    and_,
+    bindparam,
+    exists,
+    func,
+    insert,
+    or_,
+    select,
+    text,
+    update,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection
-from sqlalchemy.orm import aliased
 
+from bot import metrics
 from bot.conversations.receipts import advance
 from bot.conversations.words import Words
 from bot.errors import RejectedError, RetryLaterError, StoreUnavailableError, UnsureError
@@ -32,6 +47,7 @@ from bot.store.record import (
     add_outbox,
     lock_conversation,
     now,
+    table,
 )
 from bot.store.tables import Attempt, Conversation, Event, Message, Outbox, Person
 
@@ -43,8 +59,55 @@ BATCH = 200
 MAX_AT_ONCE = 64
 GIVE_UP_AFTER = timedelta(hours=12)
 LONGEST_PAUSE_SECONDS = 300.0
+LONGEST_SAFETY_PAUSE_SECONDS = 5.0
+"""Safety words that were not taken are tried this often at least, however long a platform is away."""
 TELL_AGAIN = 3
 """How often a person in the queue is told that an answer may be lost, while that is lost too."""
+
+_outbox = table(Outbox)
+_ADD_ATTEMPT = insert(table(Attempt))
+# In these very words, or no database would know that the index of open rows serves.
+_OPEN = text("outbox.state IN ('queued', 'sending')")
+_OPEN_ROWS = (
+    select(_outbox)
+    .where(_OPEN, _outbox.c.conversation_id == bindparam("conversation_id"))
+    .order_by(_outbox.c.id)
+)
+_CUT_OFF = select(_outbox.c.id).where(
+    _OPEN, _outbox.c.state == "sending", _outbox.c.sending_until < bindparam("moment")
+)
+
+
+def _ready() -> Select[Any]:
+    """The conversations with a row that may leave now, the longest due first.
+
+    Those whose first row waits for a retry are left out: however many they are, the rest is not to
+    wait behind them.
+    """
+    moment = bindparam("moment", type_=_outbox.c.not_before.type)
+    earlier = _outbox.alias("earlier")
+    held_back = exists().where(
+        text("earlier.state IN ('queued', 'sending')"),
+        earlier.c.conversation_id == _outbox.c.conversation_id,
+        earlier.c.state == "queued",
+        earlier.c.id < _outbox.c.id,
+        earlier.c.not_before > moment,
+    )
+    return (
+        select(_outbox.c.conversation_id)
+        .where(
+            _OPEN,
+            _outbox.c.state == "queued",
+            _outbox.c.not_before <= moment,
+            or_(_outbox.c.kind == "safety", ~held_back),
+        )
+        .group_by(_outbox.c.conversation_id)
+        .order_by(func.min(_outbox.c.not_before), func.min(_outbox.c.id))
+        .limit(bindparam("most"))
+    )
+
+
+_READY = _ready()
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +118,8 @@ class _Ready:
     person: str
     attempt_id: int
     number: int
+    has_left: bool = False
+    """They blocked us on their platform."""
 
 
 class OutboxSender:
@@ -82,6 +147,8 @@ class OutboxSender:
         self._busy: dict[int, asyncio.Task[None]] = {}
         self._places = asyncio.Semaphore(MAX_AT_ONCE)
         self._stopping = False
+        self._until = math.inf
+        """When the last row may begin (time of the loop)."""
 
     async def run(self) -> None:
         """Send until stopped; looks once a second, and at once when the bell rings."""
@@ -96,8 +163,11 @@ class OutboxSender:
                 await wait_any(ear, self._poll)
 
     async def stop(self, seconds: float = 10.0) -> None:
-        """Take no new row; let the ones under way end."""
+        """Take what the last turns wrote, and nothing after it; let the sends under way end."""
+        with suppress(StoreUnavailableError):
+            await self.look()
         self._stopping = True
+        self._until = asyncio.get_running_loop().time() + seconds - self._send_seconds
         if self._busy:
             await asyncio.wait(list(self._busy.values()), timeout=seconds)
 
@@ -108,17 +178,13 @@ class OutboxSender:
 
     async def look(self) -> None:
         """Start sending for every conversation that has a row ready, and mend what was cut off."""
-        async with self._store.read() as connection:
-            ready = await connection.execute(
-                select(Outbox.conversation_id)
-                .where(Outbox.state == "queued", Outbox.not_before <= now())
-                .distinct()
-                .limit(BATCH)
-            )
-            conversations = list(ready.scalars())
-            cut_off = await connection.execute(
-                select(Outbox.id).where(Outbox.state == "sending", Outbox.sending_until < now()).limit(BATCH)
-            )
+        moment = now()
+        # Those that are under way here already take no place from the others.
+        most = BATCH + len(self._busy)
+        async with self._store.read(quick=True) as connection:
+            ready = await connection.execute(_READY, {"moment": moment, "most": most})
+            conversations: list[int] = list(ready.scalars())
+            cut_off = await connection.execute(_CUT_OFF.limit(BATCH), {"moment": moment})
             lost = list(cut_off.scalars())
         for outbox_id in lost:
             await self.mark_unknown(outbox_id)
@@ -131,7 +197,8 @@ class OutboxSender:
     async def _send_all(self, conversation_id: int) -> None:
         try:
             async with self._places:
-                while await self.send_next(conversation_id):
+                loop = asyncio.get_running_loop()
+                while loop.time() < self._until and await self.send_next(conversation_id):
                     pass
         except StoreUnavailableError:
             log.warning("outbox.store_unavailable", conversation=conversation_id)
@@ -142,7 +209,7 @@ class OutboxSender:
 
     async def send_next(self, conversation_id: int) -> bool:
         """Send the next row of a conversation. False when there is none to send now."""
-        async with self._store.write() as connection:
+        async with self._store.write(quick=True) as connection:
             conversation = await lock_conversation(connection, conversation_id)
             if conversation is None:
                 return False
@@ -167,18 +234,44 @@ class OutboxSender:
         self._bell.ring("event")
         return True
 
+    async def send_in_store(self, connection: AsyncConnection, conversation_id: int, channel: str) -> bool:
+        """Send what a page reads from the store, in the very transaction that queues it.
+
+        That transaction holds the conversation, so the send rule is judged once and for all: no
+        claim can come between, and no row of a stale epoch leaves. Returns whether something may be
+        left for the rounds of `run`; always so where the channel is not in the store.
+        """
+        way_out = self._channels.get(channel)
+        if way_out is None or not way_out.in_store:
+            return True
+        rows = list((await connection.execute(_OPEN_ROWS, {"conversation_id": conversation_id})).all())
+        if not rows:
+            return False
+        conversation = await ownership.get(connection, conversation_id)
+        while (row := next_of(rows)) is not None:
+            rows.remove(row)
+            if may_send(row, conversation):
+                await self._sent_in_store(connection, row)
+            else:
+                await self._refuse(connection, row)
+        return bool(rows)
+
     async def _sent_in_store(self, connection: AsyncConnection, row: Row[Any]) -> None:
         """A page that reads the event table has the row the moment this commits."""
+        moment = now()
         await connection.execute(
-            insert(Attempt).values(
-                outbox_id=row.id, number=row.attempts + 1, gateway=self._gateway,
-                started_at=now(), ended_at=now(), result="sent",
-            )
+            _ADD_ATTEMPT,
+            {
+                "outbox_id": row.id, "number": row.attempts + 1, "gateway": self._gateway,
+                "started_at": moment, "ended_at": moment, "result": "sent",
+            },
         )  # fmt: skip
         await advance(
             connection, row.id, row.conversation_id, "sent", attempts=row.attempts + 1,
             platform_id=str(row.id),
         )  # fmt: skip
+        metrics.tried(row.channel, "sent", row.attempts + 1)
+        metrics.replied(row.conversation_id, row.kind)
 
     async def _enter_sending(self, connection: AsyncConnection, row: Row[Any]) -> _Ready | None:
         entered = await connection.execute(
@@ -194,10 +287,11 @@ class OutboxSender:
         if entered.rowcount != 1:
             return None
         person = await connection.execute(
-            select(Person.platform_id)
+            select(Person.platform_id, Person.left_at)
             .join(Conversation, Conversation.person_id == Person.id)
             .where(Conversation.id == row.conversation_id)
         )
+        platform_id, left_at = person.one()
         attempt_id = (
             await connection.execute(
                 insert(Attempt)
@@ -211,7 +305,7 @@ class OutboxSender:
         await add_event(
             connection, row.conversation_id, "outbox.state", {"outbox": row.id, "state": "sending"}
         )
-        return _Ready(row, person.scalar_one(), attempt_id, row.attempts + 1)
+        return _Ready(row, platform_id, attempt_id, row.attempts + 1, has_left=left_at is not None)
 
     async def _send(self, channel: Channel, ready: _Ready) -> None:
         row = ready.row
@@ -224,8 +318,12 @@ class OutboxSender:
                 for index, button in enumerate(row.buttons)
             ),
             author=self._words.content.current.desk_name if row.kind == "staff" else "",
+            parts_sent=row.parts_sent or 0,
         )
         try:
+            if ready.has_left and row.kind != "safety":
+                # Safety words are tried all the same: the platform's word may be out of date.
+                raise RejectedError("the person has blocked us on this platform")
             async with asyncio.timeout(self._send_seconds):
                 sent = await channel.send(ready.person, outgoing)
         except RetryLaterError as error:
@@ -239,9 +337,11 @@ class OutboxSender:
 
     async def _delivered(self, ready: _Ready, sent: Sent) -> None:
         await self._settle(ready, "sent", "", platform_id=sent.message_id)
+        metrics.replied(ready.row.conversation_id, ready.row.kind)
 
     async def _settle(self, ready: _Ready, state: str, detail: str, **values: object) -> None:
-        async with self._store.write() as connection:
+        metrics.tried(ready.row.channel, state, ready.number)
+        async with self._store.write(quick=True) as connection:
             await connection.execute(
                 update(Attempt)
                 .where(Attempt.id == ready.attempt_id)
@@ -255,7 +355,12 @@ class OutboxSender:
 
     async def _later(self, ready: _Ready, error: RetryLaterError) -> None:
         """Put the row back in line: the platform said that it did not take it."""
-        pause = min(LONGEST_PAUSE_SECONDS, max(error.retry_after_seconds, 0.5 * 2 ** min(ready.number, 8)))
+        metrics.tried(ready.row.channel, "later", ready.number)
+        longest = LONGEST_SAFETY_PAUSE_SECONDS if ready.row.kind == "safety" else LONGEST_PAUSE_SECONDS
+        pause = min(longest, max(error.retry_after_seconds, 0.5 * 2 ** min(ready.number, 8)))
+        if error.parts_sent:
+            # A part has just left, so the platform is there: the rest is to follow it soon.
+            pause = 0.0
         if error.retry_after_seconds > pause:
             pause = error.retry_after_seconds
         give_up = ready.row.created_at < now() - GIVE_UP_AFTER
@@ -280,6 +385,7 @@ class OutboxSender:
                     state="queued",
                     holder=None,
                     sending_until=None,
+                    parts_sent=max(error.parts_sent, ready.row.parts_sent or 0) or None,
                     not_before=now() + timedelta(seconds=pause),
                 )
             )
@@ -396,7 +502,15 @@ class OutboxSender:
             line = self._words.content.current.line("answer_unknown")
             told = await self._times_unknown(connection, row, Outbox.text == line)
             if conversation.grade not in URGENT and not conversation.answered_outside and told < TELL_AGAIN:
-                await add_outbox(connection, conversation, "assistant", line, epoch=conversation.epoch)
+                again = await add_outbox(
+                    connection, conversation, "assistant", line, epoch=conversation.epoch
+                )
+                if told:
+                    # A platform that is away answers at once, too: all tries would be over before it is back.
+                    pause = timedelta(seconds=2.0**told)
+                    await connection.execute(
+                        update(Outbox).where(Outbox.id == again).values(not_before=now() + pause)
+                    )
         elif row.kind == "staff":
             await add_event(connection, conversation.id, "alert.unknown", {"outbox": outbox_id})
 
@@ -449,46 +563,22 @@ async def next_row(connection: AsyncConnection, conversation_id: int) -> Row[Any
     A row that waits for a retry holds back what was committed after it (I7), safety words too: the
     999 block comes before all that follows it. A failed, refused or unknown one holds back nothing.
     """
+    return next_of((await connection.execute(_OPEN_ROWS, {"conversation_id": conversation_id})).all())
+
+
+def next_of(rows: Sequence[Row[Any]]) -> Row[Any] | None:
+    """The same, of all the queued and sending rows of a conversation in the order of their ids."""
     moment = now()
-    safety = await connection.execute(
-        select(Outbox.__table__)
-        .where(
-            Outbox.conversation_id == conversation_id,
-            Outbox.kind == "safety",
-            Outbox.state == "queued",
-            Outbox.not_before <= moment,
-        )
-        .order_by(Outbox.id)
-        .limit(1)
-    )
-    first = safety.one_or_none()
-    if first is not None:
-        return first
-    earlier = aliased(Outbox)
-    query = (
-        select(Outbox.__table__)
-        .where(
-            Outbox.conversation_id == conversation_id,
-            Outbox.state == "queued",
-            Outbox.not_before <= moment,
-            ~exists().where(
-                and_(
-                    earlier.conversation_id == conversation_id,
-                    earlier.id != Outbox.id,
-                    or_(
-                        and_(
-                            earlier.state == "sending",
-                            or_(earlier.kind != "safety", earlier.id < Outbox.id),
-                        ),
-                        and_(earlier.state == "queued", earlier.id < Outbox.id),
-                    ),
-                )
-            ),
-        )
-        .order_by(Outbox.id)
-        .limit(1)
-    )
-    return (await connection.execute(query)).one_or_none()
+    queued = [row for row in rows if row.state == "queued"]
+    for row in queued:
+        if row.kind == "safety" and row.not_before <= moment:
+            return row
+    if not queued or queued[0].not_before > moment:
+        return None
+    first = queued[0]
+    under_way = (row for row in rows if row.state == "sending")
+    is_held_back = any(row.kind != "safety" or row.id < first.id for row in under_way)
+    return None if is_held_back else first
 
 
 def may_send(row: Row[Any], conversation: Row[Any]) -> bool:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import Row
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.assistant.client import Part, Reading
 from bot.messages import Hit
+
+SendInStore = Callable[[AsyncConnection, int, str], Awaitable[bool]]
+"""Sends what a conversation's page reads from the store: `OutboxSender.send_in_store`."""
 
 
 @dataclass(slots=True)
@@ -19,6 +24,8 @@ class Taken:
     counter: int
     messages: list[Row[Any]]
     blocked: bool
+    all_sent: bool = False
+    """What the turn said has left already, in its own transaction."""
 
     @property
     def last_id(self) -> int:

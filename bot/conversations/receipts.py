@@ -2,23 +2,37 @@
 
 from __future__ import annotations
 
-from sqlalchemy import case, select, update
+from sqlalchemy import Update, bindparam, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.messages import DELIVERY_RANK, Receipt
-from bot.store.record import add_event, now
+from bot.store.record import add_event, now, table
 from bot.store.tables import Outbox
+
+_outbox = table(Outbox)
+_FIND = select(_outbox.c.id, _outbox.c.conversation_id, _outbox.c.state).where(
+    _outbox.c.channel == bindparam("channel"), _outbox.c.platform_id == bindparam("platform_id")
+)
+
+
+def _forward(state: str) -> Update:
+    """The UPDATE to this state, which cannot move a row back."""
+    lower = [known for known, rank in DELIVERY_RANK.items() if rank < DELIVERY_RANK[state]]
+    found = update(_outbox).where(_outbox.c.id == bindparam("which"), _outbox.c.state.in_(lower))
+    if state in ("sent", "delivered", "read"):
+        found = found.values(
+            sent_at=func.coalesce(_outbox.c.sent_at, bindparam("at", type_=_outbox.c.sent_at.type))
+        )
+    return found
+
+
+_FORWARD = {state: _forward(state) for state in DELIVERY_RANK}
 
 
 async def take(connection: AsyncConnection, receipt: Receipt) -> bool:
     """Note a receipt. False when the message is not ours or the state would go back."""
-    found = (
-        await connection.execute(
-            select(Outbox.id, Outbox.conversation_id, Outbox.state).where(
-                Outbox.channel == receipt.channel, Outbox.platform_id == receipt.message_id
-            )
-        )
-    ).one_or_none()
+    which = {"channel": receipt.channel, "platform_id": receipt.message_id}
+    found = (await connection.execute(_FIND, which)).one_or_none()
     if found is None or DELIVERY_RANK[receipt.state] <= DELIVERY_RANK[found.state]:
         return False
     return await advance(connection, found.id, found.conversation_id, receipt.state, receipt.detail)
@@ -33,15 +47,12 @@ async def advance(
     **values: object,
 ) -> bool:
     """Move one row to a later delivery state, by one UPDATE that cannot move it back."""
-    lower = [known for known, rank in DELIVERY_RANK.items() if rank < DELIVERY_RANK[state]]
-    changes: dict[str, object] = {"state": state, **values}
+    changes: dict[str, object] = {"which": outbox_id, "state": state, **values}
     if detail:
         changes["detail"] = detail[:500]
     if state in ("sent", "delivered", "read"):
-        changes["sent_at"] = case((Outbox.sent_at.is_(None), now()), else_=Outbox.sent_at)
-    result = await connection.execute(
-        update(Outbox).where(Outbox.id == outbox_id, Outbox.state.in_(lower)).values(**changes)
-    )
+        changes["at"] = now()
+    result = await connection.execute(_FORWARD[state], changes)
     if result.rowcount != 1:
         return False
     await add_event(connection, conversation_id, "outbox.state", {"outbox": outbox_id, "state": state})

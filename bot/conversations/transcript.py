@@ -32,6 +32,8 @@ class Line:
     detail: str | None = None
     kind: str = "text"
     late: bool = False
+    edited: bool = False
+    """A new version of an earlier line, which stays where it was."""
     buttons: tuple[dict[str, str], ...] = ()
     slug: str | None = None
     category: str | None = None
@@ -60,7 +62,7 @@ async def read_transcript(
                 (m.platform_time, 0, m.platform_sequence, m.id),
                 Line(
                     "person", m.id, m.text, m.platform_time, conversation_id, kind=m.kind,
-                    late=m.late, latitude=m.latitude, longitude=m.longitude,
+                    late=m.late, edited=m.edit_of is not None, latitude=m.latitude, longitude=m.longitude,
                     hits=tuple(m.hits or ()), decision=m.decision or {}, platform_id=m.platform_id,
                 ),
             )

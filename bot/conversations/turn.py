@@ -8,25 +8,28 @@ conversation meanwhile; otherwise the turn is planned again as things stand now.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
 import structlog
-from sqlalchemy import Row, or_, select, update
+from sqlalchemy import Row, bindparam, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from bot import metrics
 from bot.assistant.client import Assistant, Part, Reading, Reply, pieces
 from bot.conversations import phrases
 from bot.conversations.application import Application
-from bot.conversations.plan import Plan, Taken
-from bot.conversations.words import FAQ, NONE_OF_THESE, PERSON, SAFE_NO, SAFE_YES, WITHDRAW, Words
+from bot.conversations.plan import Plan, SendInStore, Taken
+from bot.conversations.words import FAQ, NONE_OF_THESE, PERSON, SAFE_NO, SAFE_YES, START, WITHDRAW, Words
 from bot.errors import AssistantUnavailableError, StoreUnavailableError
 from bot.messages import Hit
 from bot.store import Bell, Store
 from bot.store.record import (
     lock_conversation,
     now,
+    table,
 )
 from bot.store.tables import Conversation, Message, Person
 
@@ -36,6 +39,55 @@ TURN_CHARACTERS = 1000
 AFTER_LEFT_BEHIND = timedelta(seconds=2)
 MAX_AT_ONCE = 32
 TRIES = 3
+
+_conversation, _message, _person = table(Conversation), table(Message), table(Person)
+_time = _conversation.c.lease_expires.type
+_TAKE_LEASE = (
+    update(_conversation)
+    .where(
+        _conversation.c.id == bindparam("which"),
+        or_(
+            _conversation.c.lease_holder.is_(None),
+            _conversation.c.lease_expires < bindparam("moment", type_=_time),
+        ),
+    )
+    .values(
+        lease_holder=bindparam("holder"),
+        lease_expires=bindparam("until", type_=_time),
+        lease_counter=_conversation.c.lease_counter + 1,
+    )
+    .returning(*_conversation.c)
+)
+_GIVE_LEASE_BACK = (
+    update(_conversation)
+    .where(_conversation.c.id == bindparam("which"), _conversation.c.lease_counter == bindparam("counter"))
+    .values(lease_holder=None, lease_expires=None)
+)
+_UNREAD = (
+    select(_message, _person.c.blocked.label("is_blocked"))
+    .join(_person, _person.c.id == _message.c.person_id)
+    .where(_message.c.conversation_id == bindparam("conversation_id"), ~_message.c.handled)
+    .order_by(_message.c.platform_time, _message.c.platform_sequence, _message.c.id)
+)
+_IS_UNREAD = (
+    select(_message.c.id)
+    .where(_message.c.conversation_id == bindparam("conversation_id"), ~_message.c.handled)
+    .limit(1)
+)
+_LEFT_BEHIND = (
+    select(_message.c.conversation_id)
+    .join(_conversation, _conversation.c.id == _message.c.conversation_id)
+    .where(
+        ~_message.c.handled,
+        _message.c.received_at < bindparam("before", type_=_time),
+        or_(
+            _conversation.c.lease_holder.is_(None),
+            _conversation.c.lease_expires < bindparam("moment", type_=_time),
+        ),
+    )
+    .distinct()
+    .limit(200)
+)
 
 
 class Turns:
@@ -47,6 +99,7 @@ class Turns:
         bell: Bell,
         words: Words,
         assistant: Assistant,
+        send_in_store: SendInStore,
         *,
         gateway: str,
         lease_seconds: float = 30.0,
@@ -55,6 +108,7 @@ class Turns:
         self._bell = bell
         self._words = words
         self._assistant = assistant
+        self._send_in_store = send_in_store
         self._gateway = gateway
         self._lease = timedelta(seconds=lease_seconds)
         self._plan_seconds = max(1.0, lease_seconds - 5.0)
@@ -96,17 +150,9 @@ class Turns:
     async def sweep(self) -> None:
         """Pick up messages that a crash, or a gateway that is gone, left unread."""
         moment = now()
-        async with self._store.read() as connection:
+        async with self._store.read(quick=True) as connection:
             left = await connection.execute(
-                select(Message.conversation_id)
-                .join(Conversation, Conversation.id == Message.conversation_id)
-                .where(
-                    Message.handled.is_(False),
-                    Message.received_at < moment - AFTER_LEFT_BEHIND,
-                    or_(Conversation.lease_holder.is_(None), Conversation.lease_expires < moment),
-                )
-                .distinct()
-                .limit(200)
+                _LEFT_BEHIND, {"before": moment - AFTER_LEFT_BEHIND, "moment": moment}
             )
             found = list(left.scalars())
         for conversation_id in found:
@@ -132,6 +178,7 @@ class Turns:
 
     async def run(self, conversation_id: int) -> bool:
         """Run one turn, if there is anything unread and the lease is free. True: look again."""
+        started = time.perf_counter()
         taken = await self._take(conversation_id)
         if taken is None:
             return False
@@ -141,26 +188,23 @@ class Turns:
         else:
             plan = await self._plan(taken)
         again = await self._apply(taken, plan)
-        self._bell.ring("outbox")
+        metrics.turned(started, is_unavailable=plan.unavailable)
+        if not taken.all_sent:
+            self._bell.ring("outbox")
         self._bell.ring("event")
         return again
 
     async def _take(self, conversation_id: int) -> Taken | None:
-        async with self._store.write() as connection:
+        async with self._store.write(quick=True) as connection:
             row = await take_lease(connection, conversation_id, self._gateway, self._lease)
             if row is None:
                 return None
-            unread = await connection.execute(
-                select(Message.__table__)
-                .where(Message.conversation_id == conversation_id, Message.handled.is_(False))
-                .order_by(Message.platform_time, Message.platform_sequence, Message.id)
-            )
+            unread = await connection.execute(_UNREAD, {"conversation_id": conversation_id})
             messages = list(unread.all())
             if not messages:
                 await give_lease_back(connection, conversation_id, row.lease_counter)
                 return None
-            blocked = await connection.execute(select(Person.blocked).where(Person.id == row.person_id))
-            return Taken(row, row.lease_counter, messages, bool(blocked.scalar_one()))
+            return Taken(row, row.lease_counter, messages, bool(messages[0].is_blocked))
 
     # ---- planning ----------------------------------------------------------------------------
 
@@ -168,7 +212,8 @@ class Turns:
         plan = Plan(form=taken.row.form)
         try:
             async with asyncio.timeout(self._plan_seconds):
-                await self._understand(taken, plan)
+                with metrics.timed("understand"):
+                    await self._understand(taken, plan)
         except (AssistantUnavailableError, TimeoutError):
             plan.unavailable = True
             if not plan.decided:
@@ -222,6 +267,8 @@ class Turns:
     def _own_button(self, button: str, row: Row[Any], plan: Plan) -> None:
         if button == PERSON:
             plan.parts = [Part("hand_over", category="R20", reason="asked")]
+        elif button == START:
+            plan.parts = [Part("line", key="opening_message")]
         elif button == WITHDRAW:
             plan.withdraw = True
         elif button == SAFE_YES:
@@ -270,7 +317,7 @@ class Turns:
     # ---- applying ----------------------------------------------------------------------------
 
     async def _apply(self, taken: Taken, plan: Plan) -> bool:
-        async with self._store.write() as connection:
+        async with self._store.write(quick=True) as connection:
             row = await lock_conversation(connection, taken.row.id)
             if row is None or not holds_lease(row, self._gateway, taken.counter):
                 # Our lease ran out and another gateway has the turn: nothing of ours may count.
@@ -279,8 +326,12 @@ class Turns:
                 await give_lease_back(connection, row.id, taken.counter)
                 return True
             await Application(self._words, connection, taken, plan).carry_out(row)
+            taken.all_sent = not await self._send_in_store(connection, row.id, row.channel)
+            # Whoever writes after this commit finds the lease free and begins a turn of their own.
+            unread = await connection.execute(_IS_UNREAD, {"conversation_id": row.id})
+            again = unread.scalar_one_or_none() is not None
             await give_lease_back(connection, row.id, taken.counter)
-        return True
+        return again
 
 
 def _parts_of(reading: Reading) -> list[Part]:
@@ -298,17 +349,8 @@ async def take_lease(
     """Take the turn of a conversation, if nobody holds it; by one conditional UPDATE."""
     moment = now()
     result = await connection.execute(
-        update(Conversation)
-        .where(
-            Conversation.id == conversation_id,
-            or_(Conversation.lease_holder.is_(None), Conversation.lease_expires < moment),
-        )
-        .values(
-            lease_holder=holder,
-            lease_expires=moment + length,
-            lease_counter=Conversation.lease_counter + 1,
-        )
-        .returning(*Conversation.__table__.columns)
+        _TAKE_LEASE,
+        {"which": conversation_id, "holder": holder, "moment": moment, "until": moment + length},
     )
     return result.one_or_none()
 
@@ -320,8 +362,4 @@ def holds_lease(row: Row[Any], holder: str, counter: int) -> bool:
 
 async def give_lease_back(connection: AsyncConnection, conversation_id: int, counter: int) -> None:
     """End the lease, if it is still ours."""
-    await connection.execute(
-        update(Conversation)
-        .where(Conversation.id == conversation_id, Conversation.lease_counter == counter)
-        .values(lease_holder=None, lease_expires=None)
-    )
+    await connection.execute(_GIVE_LEASE_BACK, {"which": conversation_id, "counter": counter})

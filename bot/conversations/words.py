@@ -26,6 +26,7 @@ SAFE_YES = "fc:safe_yes"
 SAFE_NO = "fc:safe_no"
 WITHDRAW = "fc:withdraw"
 PERSON = "fc:person"
+START = "fc:start"
 NONE_OF_THESE = "fc:none"
 FAQ = "fc:faq:"
 

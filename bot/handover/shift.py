@@ -15,17 +15,24 @@ PRESENT = timedelta(seconds=60)
 
 
 async def present_staff(connection: AsyncConnection) -> set[int]:
-    """The ids of staff whose desk page is open and unlocked."""
+    """The ids of staff whose desk page is open and unlocked, their second factor given."""
     rows = await connection.execute(
         select(StaffSession.staff_id)
         .join(Staff, Staff.id == StaffSession.staff_id)
         .where(
             StaffSession.seen_at > now() - PRESENT,
             StaffSession.locked.is_(False),
+            StaffSession.second_factor.is_(None),
             Staff.active,
             Staff.role.in_(ANSWERING_ROLES),
         )
     )
+    return set(rows.scalars())
+
+
+async def able_staff(connection: AsyncConnection) -> set[int]:
+    """The ids of staff who may answer people at all: neither suspended nor in another role."""
+    rows = await connection.execute(select(Staff.id).where(Staff.active, Staff.role.in_(ANSWERING_ROLES)))
     return set(rows.scalars())
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import secrets
 from collections import defaultdict
 from collections.abc import Iterator
 
@@ -32,6 +33,8 @@ class Bell:
             )
         self._listener: asyncio.Task[None] | None = None
         self._outgoing: set[str] = set()
+        # A mark on our own rings: they come back from Redis, and here they have been heard already.
+        self._mark = secrets.token_hex(4)
         self._flusher: asyncio.Task[None] | None = None
         self.connected = False
 
@@ -61,6 +64,11 @@ class Bell:
         if self._flusher is None or self._flusher.done():
             self._flusher = asyncio.create_task(self._flush(), name="bell-flush")
 
+    def _heard(self, words: str) -> None:
+        name, _, mark = words.partition("@")
+        if mark != self._mark:
+            self._ring_here(name)
+
     def _ring_here(self, name: str) -> None:
         for waiting in self._waiting.get(name, ()):
             waiting.set()
@@ -82,7 +90,7 @@ class Bell:
             batch, self._outgoing = self._outgoing, set()
             try:
                 for name in batch:
-                    await self._redis.publish(CHANNEL, name)
+                    await self._redis.publish(CHANNEL, f"{name}@{self._mark}")
             except (RedisError, OSError):
                 return
 
@@ -96,7 +104,7 @@ class Bell:
                     while True:
                         message = await ears.get_message(ignore_subscribe_messages=True, timeout=10.0)
                         if message is not None:
-                            self._ring_here(bytes(message["data"]).decode("utf-8", "replace"))
+                            self._heard(bytes(message["data"]).decode("utf-8", "replace"))
             except (RedisError, OSError) as error:
                 if self.connected:
                     log.warning("bell.lost", error=type(error).__name__)

@@ -67,6 +67,10 @@ class Person(Base):
     name: Mapped[str | None]
     blocked: Mapped[bool] = mapped_column(Boolean, default=False)
     created_at: Mapped[datetime]
+    left_at: Mapped[datetime | None]
+    """When they blocked us on their platform; None: messages reach them."""
+    reach_at: Mapped[datetime | None]
+    """The platform's time of its newest word on that: an older one that comes late counts no more."""
 
 
 class Team(Base):
@@ -236,6 +240,8 @@ class Message(Base):
     platform_id: Mapped[str] = mapped_column(String(255))
     kind: Mapped[str] = mapped_column(String(16))
     text: Mapped[str]
+    edit_of: Mapped[str | None] = mapped_column(String(255))
+    """The platform id of the message that this is a new version of."""
     button: Mapped[str | None]
     latitude: Mapped[float | None] = mapped_column(Float)
     longitude: Mapped[float | None] = mapped_column(Float)
@@ -263,6 +269,13 @@ class Outbox(Base):
             sqlite_where=text("state IN ('queued', 'sending')"),
             postgresql_where=text("state IN ('queued', 'sending')"),
         ),
+        Index(
+            "outbox_open_of_conversation",
+            "conversation_id",
+            "id",
+            sqlite_where=text("state IN ('queued', 'sending')"),
+            postgresql_where=text("state IN ('queued', 'sending')"),
+        ),
         Index("outbox_by_platform_id", "channel", "platform_id"),
     )
 
@@ -284,6 +297,8 @@ class Outbox(Base):
     sending_until: Mapped[datetime | None]
     not_before: Mapped[datetime]
     attempts: Mapped[int] = mapped_column(Integer, default=0)
+    parts_sent: Mapped[int | None] = mapped_column(Integer)
+    """How many parts of a text that leaves in parts have left."""
     platform_id: Mapped[str | None] = mapped_column(String(255))
     created_at: Mapped[datetime]
     sent_at: Mapped[datetime | None]
@@ -371,7 +386,10 @@ class Audit(Base):
     """Who changed what, when: one row for every change of owner, grade or content."""
 
     __tablename__ = "audit"
-    __table_args__ = (Index("audit_of_conversation", "conversation_id", "id"),)
+    __table_args__ = (
+        Index("audit_of_conversation", "conversation_id", "id"),
+        Index("audit_of_subject", "subject_id", "id"),
+    )
 
     id: Mapped[int] = mapped_column(Id, primary_key=True)
     at: Mapped[datetime]
@@ -380,6 +398,8 @@ class Audit(Base):
     action: Mapped[str] = mapped_column(String(48))
     conversation_id: Mapped[int | None] = mapped_column(ForeignKey("conversation.id"))
     epoch: Mapped[int | None] = mapped_column(Integer)
+    subject_id: Mapped[int | None] = mapped_column(Id)
+    """The member of staff whose account it was done to; no foreign key, which SQLite cannot add later."""
     detail: Mapped[dict[str, Any]] = mapped_column(default=dict)
 
 
@@ -486,6 +506,8 @@ class SignOff(Base):
     name: Mapped[str]
     staff_id: Mapped[int | None] = mapped_column(ForeignKey("staff.id"))
     reason: Mapped[str]
+    digest: Mapped[str | None] = mapped_column(String(64))
+    """A hash of what was signed off: once that changes, the word given no longer counts."""
     at: Mapped[datetime]
     withdrawn_at: Mapped[datetime | None]
 

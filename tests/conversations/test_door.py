@@ -198,7 +198,7 @@ class Broken(Exception):
 
 
 async def test_store_down_sends_p1_words_directly_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    def down() -> None:
+    def down(**_options: object) -> None:
         raise StoreUnavailableError("away")
 
     with monkeypatch.context() as patch:
@@ -223,7 +223,7 @@ async def test_store_down_sends_p1_words_directly_once(world: World, monkeypatch
 async def test_direct_words_that_fail_are_tried_at_the_next_delivery(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def down() -> None:
+    def down(**_options: object) -> None:
         raise StoreUnavailableError("away")
 
     monkeypatch.setattr(world.store, "write", down)

@@ -148,6 +148,15 @@ async def test_a_row_is_given_up_after_twelve_hours(world: World) -> None:
     assert row.state == "failed"
 
 
+async def test_safety_words_are_tried_every_few_seconds_while_a_platform_is_away(world: World) -> None:
+    world.channel.fail_next(*[Fault(RetryLaterError("away", 1))] * 12)
+    await world.say(P1)
+    for _ in range(20):
+        await world.tick(seconds=6)
+    # With the doubling pause of other rows the thirteenth call would be far off: 2 minutes have gone.
+    assert world.words("R09", "P1") in world.heard()
+
+
 async def test_a_platform_that_never_answers_is_not_flooded_with_safety_words(world: World) -> None:
     world.channel.fail_next(*[Fault(UnsureError("?"))] * 1000)
     await world.say(P1)

@@ -149,14 +149,14 @@ class Machine(RuleBasedStateMachine):
     async def dying(self, after: int, committed: bool) -> AsyncIterator[None]:
         """The process stops at that writing transaction, before or after it commits."""
         store = self.world.store
-        real: Callable[[], Any] = store.write
+        real: Callable[..., Any] = store.write
         count = 0
 
         @asynccontextmanager
-        async def write() -> AsyncIterator[AsyncConnection]:
+        async def write(**options: Any) -> AsyncIterator[AsyncConnection]:
             nonlocal count
             count += 1
-            async with real() as connection:
+            async with real(**options) as connection:
                 yield connection
                 if count == after and not committed:
                     raise DiedError

@@ -29,6 +29,7 @@ from tests.support.world import read_content, read_screen
 T = TypeVar("T")
 
 DESK = "digital_desk"
+_WAYS = ("read", "write", "snapshot")
 
 
 @dataclass(slots=True)
@@ -39,7 +40,6 @@ class Served:
     rasa: LoopbackRasa
     base: str
     loop: asyncio.AbstractEventLoop
-    _transaction: Any = None
     _clients: list[httpx.Client] = field(default_factory=list)
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
@@ -58,19 +58,19 @@ class Served:
 
     def break_store(self) -> None:
         """From now on the database does not answer."""
-        store = self.gateway.core.store
-        self._transaction = store._transaction
 
         @contextlib.asynccontextmanager
-        async def gone(*, writing: bool) -> Any:
+        async def gone(**_options: Any) -> Any:
             raise StoreUnavailableError("away for a test")
-            yield writing
+            yield
 
-        store._transaction = gone  # type: ignore[method-assign,assignment]
+        for way in _WAYS:
+            setattr(self.gateway.core.store, way, gone)
 
     def mend_store(self) -> None:
         """The database answers again."""
-        self.gateway.core.store._transaction = self._transaction  # type: ignore[method-assign]
+        for way in _WAYS:
+            vars(self.gateway.core.store).pop(way, None)
 
     def rows(self, table: Any, *where: Any) -> list[Row[Any]]:
         """Rows of a table, oldest first."""

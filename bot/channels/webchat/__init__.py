@@ -47,3 +47,7 @@ class WebChat:
 
     async def run(self, parts: Parts) -> None:
         """Nothing by itself: the page asks for what is new."""
+
+    async def reachable(self) -> str | None:
+        """Always: the page is ours."""
+        return None

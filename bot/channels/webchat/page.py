@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -16,8 +16,9 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from bot.assistant import LiveContent
-from bot.assistant.content import Content
 from bot.channels.webchat.links import Linker, Piece
+from bot.channels.webchat.pages import Notices, address, blocks
+from bot.errors import ContentError
 
 log = structlog.get_logger(__name__)
 
@@ -28,13 +29,14 @@ _PLAIN_COLOUR = "#1d3557"
 _TYPES = {".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8"}
 
 OTHER_WAYS = (
-    ("EMERG", "In an emergency, call"),
-    ("BSL999", "Deaf, in an emergency: 999 BSL"),
-    ("RELAY999", "Relay UK, in an emergency"),
-    ("P101", "Not an emergency, call"),
-    ("RELAY101", "Relay UK, not an emergency"),
-    ("NPWEB", "Online"),
+    ("EMERG", "chat_way_emergency"),
+    ("BSL999", "chat_way_bsl"),
+    ("RELAY999", "chat_way_relay_emergency"),
+    ("P101", "chat_way_101"),
+    ("RELAY101", "chat_way_relay"),
+    ("NPWEB", "chat_way_online"),
 )
+"""Contacts of the register, and the sentence that stands before each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +51,11 @@ class File:
 class Pages:
     """The templates, bound to the words in force at the moment of rendering."""
 
-    def __init__(self, content: LiveContent, *, demo: bool) -> None:
+    def __init__(self, content: LiveContent, notices: Notices, *, demo: bool) -> None:
         self._content = content
+        # A release from before a sentence or a contact was added lends the file's.
+        self._files = content.current
+        self._notices = notices
         self._demo = demo
         self._linker: Linker | None = None
         self._jinja = Environment(
@@ -101,36 +106,76 @@ class Pages:
         return self._jinja.get_template(template).render(
             force=content.force,
             language=content.force.get("language", "en-GB"),
-            line=content.line,
+            line=self.line,
             desk=content.desk_name,
             demo=self._demo,
             clock=clock,
-            other_ways=_other_ways(content),
+            other_ways=self._other_ways(),
+            notices=self._links(values.get("name")),
             **values,
         )
 
+    def notice(self, name: str, **known: object) -> str:
+        """One of the pages that do not change with a chat.
+
+        Raises:
+            ContentError: it names a fact or a contact that nobody knows.
+        """
+        notice = self._notices.pages[name]
+        return self.render(
+            "page_text.html",
+            name=name,
+            notice=notice,
+            sections=[(one.heading, blocks(self._fill(one.text, known))) for one in notice.sections],
+        )
+
+    def line(self, key: str, **values: object) -> str:
+        """One sentence of the release in force."""
+        try:
+            return self._content.current.line(key, **values)
+        except ContentError:
+            return self._files.line(key, **values)
+
+    def _fill(self, text: str, known: Mapping[str, object]) -> str:
+        content = self._content.current
+        force = content.force
+        filled = self._notices.fill(
+            text,
+            force=force.get("name", ""),
+            desk=content.desk_name,
+            hours=content.hours.get("desk", {}).get("said", ""),
+            site=force.get("public_site", ""),
+            **known,
+        )
+        try:
+            return content.render(filled)
+        except ContentError:
+            return self._files.render(filled)
+
+    def _links(self, here: object) -> list[tuple[str, str, bool]]:
+        force = self._content.current.force
+        return [
+            (address(name, force), notice.link, name == here) for name, notice in self._notices.pages.items()
+        ]
+
+    def _other_ways(self) -> Sequence[tuple[str, str]]:
+        contacts = self._content.current.contacts
+        return [(self.line(key), str(contacts[name]["say"])) for name, key in OTHER_WAYS if name in contacts]
+
     def _linked(self, text: str) -> Markup:
-        return Markup("").join(_anchor(piece) for piece in self.linker.pieces(text))
+        new_tab = self.line("chat_new_tab")
+        return Markup("").join(_anchor(piece, new_tab) for piece in self.linker.pieces(text))
 
 
-def _anchor(piece: Piece) -> Markup:
+def _anchor(piece: Piece, new_tab: str) -> Markup:
     if piece.href is None:
         return Markup("{}").format(piece.text)
     if piece.is_web:
         return Markup(
             '<a class="govuk-link" href="{}" target="_blank" rel="noopener noreferrer">{}'
-            '<span class="govuk-visually-hidden"> (opens in a new tab)</span></a>'
-        ).format(piece.href, piece.text)
+            '<span class="govuk-visually-hidden"> {}</span></a>'
+        ).format(piece.href, piece.text, new_tab)
     return Markup('<a class="govuk-link" href="{}">{}</a>').format(piece.href, piece.text)
-
-
-def _other_ways(content: Content) -> Sequence[tuple[str, str]]:
-    found = []
-    for key, label in OTHER_WAYS:
-        contact = content.contacts.get(key)
-        if contact is not None:
-            found.append((label, str(contact["say"])))
-    return found
 
 
 def _hash(body: bytes) -> str:

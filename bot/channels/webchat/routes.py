@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import secrets
 import time
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import aclosing, suppress
+from typing import Any
 
 import structlog
 from sanic import Blueprint, HTTPResponse, Request, html, json, raw, redirect
@@ -14,13 +16,15 @@ from sqlalchemy import func, select
 
 from bot.channels.parts import Parts
 from bot.channels.webchat import inbound, session, stream
+from bot.channels.webchat.limits import Limits
 from bot.channels.webchat.page import Pages
+from bot.channels.webchat.pages import PATHS, load_notices
 from bot.conversations.door import Accepted, DoorClosedError
 from bot.conversations.transcript import Line, read_public
 from bot.errors import BadRequestError, NotAllowedError, StoreUnavailableError
 from bot.messages import Incoming, Receipt
 from bot.store.record import Cursor, latest_cursor, now
-from bot.store.tables import Conversation, Message, Outbox
+from bot.store.tables import Message, Outbox
 
 log = structlog.get_logger(__name__)
 
@@ -59,7 +63,8 @@ def blueprint(parts: Parts) -> Blueprint:
     found.add_route(chat.seen, "/chat/seen", methods=["POST"], name="seen")
     found.add_route(chat.stream, "/chat/stream", methods=["GET"], name="stream")
     found.add_route(chat.static, "/chat/static/<name:str>", methods=["GET"], name="static")
-    found.add_route(chat.privacy, "/privacy", methods=["GET"], name="privacy")
+    for name, path in PATHS.items():
+        found.add_route(chat.notice(name), path, methods=["GET"], name=f"page_{name}")
 
     @found.on_response  # type: ignore[untyped-decorator]
     async def _headers(_request: Request, response: HTTPResponse) -> None:
@@ -73,8 +78,10 @@ def blueprint(parts: Parts) -> Blueprint:
 class _WebChatRoutes:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
-        self._pages = Pages(parts.content, demo=parts.settings.demo)
+        notices = load_notices(parts.settings.force)
+        self._pages = Pages(parts.content, notices, demo=parts.settings.demo)
         self._wakes = stream.Wakes(parts.store, parts.bell)
+        self._limits = Limits(parts.settings.chat_per_person, parts.settings.chat_per_address)
 
     # ---- pages -------------------------------------------------------------------------------
 
@@ -82,9 +89,13 @@ class _WebChatRoutes:
         """The public listener has one page."""
         return redirect("/chat")
 
-    async def privacy(self, _request: Request) -> HTTPResponse:
-        """What is kept of a chat, and who sees it."""
-        return html(self._pages.render("privacy.html", keep_days=session.KEEP_SECONDS // 86400))
+    def notice(self, name: str) -> Callable[[Request], Coroutine[Any, Any, HTTPResponse]]:
+        """The handler of one page that does not change with a chat. It asks no database."""
+
+        async def show(_request: Request) -> HTTPResponse:
+            return html(self._pages.notice(name, cookie_days=session.KEEP_SECONDS // 86400))
+
+        return show
 
     async def static(self, request: Request, name: str) -> HTTPResponse:
         """A style sheet or a script."""
@@ -209,7 +220,7 @@ class _WebChatRoutes:
         try:
             form = inbound.parse_form(fields)
             if not form.text.strip() and form.button is None:
-                raise BadRequestError("Type your message.")
+                raise BadRequestError(self._pages.line("chat_empty"))
         except BadRequestError as error:
             return self._page(
                 held,
@@ -223,6 +234,18 @@ class _WebChatRoutes:
         shown = _shown_view(form.view, seconds=None)
         if shown is None:
             shown = int(time.time() * 1000) - 1 if held else 0
+        if self._too_fast(request, person, form.text):
+            response = self._page(
+                held,
+                words=self._parts.content.current.line("slow_down"),
+                text=form.text,
+                identity=form.id,
+                start=form.start,
+                view=shown,
+                status=429,
+            )
+            session.remember(response, token, secure=self._parts.settings.secure_cookies)
+            return response
         try:
             title = None if form.button is None else await self._title(person, form.button)
             accepted = await self._accept(inbound.messages_of(person, form, title))
@@ -271,6 +294,14 @@ class _WebChatRoutes:
         posted = inbound.parse_message(request.body)
         token = session.token_in(request) or session.token_from(posted.start)
         person = session.person_of(token)
+        if wait := self._too_fast(request, person, posted.text):
+            response = json(
+                self._said(self._parts.content.current.line("slow_down")),
+                status=429,
+                headers={"Retry-After": str(math.ceil(wait))},
+            )
+            session.remember(response, token, secure=self._parts.settings.secure_cookies)
+            return response
         try:
             title = None if posted.button is None else await self._title(person, posted.button)
             incoming = inbound.message_of(person, posted, title)
@@ -278,16 +309,23 @@ class _WebChatRoutes:
             response = json({"ok": True})
         except DoorClosedError as error:
             words = next(iter(error.words.values()), None)
-            said = words or self._parts.content.current.line("store_down")
-            body = {
-                "words": said,
-                "parts": [piece.as_json() for piece in self._pages.linker.pieces(said)],
-                "safety": words is not None,
-                "retry": True,
-            }
+            body = self._said(words or self._parts.content.current.line("store_down"))
+            body["safety"] = words is not None
             response = json(body, status=503, headers={"Retry-After": "2"})
         session.remember(response, token, secure=self._parts.settings.secure_cookies)
         return response
+
+    def _said(self, words: str) -> dict[str, Any]:
+        """What the page shows beside a message that it keeps and sends again."""
+        parts = [piece.as_json() for piece in self._pages.linker.pieces(words)]
+        return {"words": words, "parts": parts, "safety": False, "retry": True}
+
+    def _too_fast(self, request: Request, person: str, text: str) -> float:
+        """How many seconds too early a message comes; never so for one in which danger is read."""
+        wait = self._limits.wait_seconds(person, request.ip)
+        if wait and self._parts.door.is_urgent(text):
+            return 0.0
+        return wait
 
     async def _accept(self, arrivals: Sequence[Incoming]) -> list[Accepted]:
         return await self._parts.door.accept(arrivals)
@@ -303,7 +341,7 @@ class _WebChatRoutes:
             return self._parts.content.current.line("talk_to_person")
         outbox_id, _, index = token.partition(".")
         try:
-            async with self._parts.store.read() as connection:
+            async with self._parts.store.read(quick=True) as connection:
                 person_id = await stream.person_id_of(connection, person)
                 rows = await stream.rows_of(connection, person_id or 0, [int(outbox_id)])
         except StoreUnavailableError as error:
@@ -344,18 +382,10 @@ class _WebChatRoutes:
         ids = inbound.parse_seen(request.body)
         token = session.token_in(request)
         if token is not None:
-            async with self._parts.store.read() as connection:
-                query = (
-                    select(Outbox.id)
-                    .join(Conversation, Conversation.id == Outbox.conversation_id)
-                    .where(
-                        Outbox.id.in_(ids),
-                        Outbox.state == "sent",
-                        Conversation.person_id
-                        == (await stream.person_id_of(connection, session.person_of(token)) or 0),
-                    )
-                )
-                mine = list((await connection.execute(query)).scalars())
+            async with self._parts.store.read(quick=True) as connection:
+                person_id = await stream.person_id_of(connection, session.person_of(token))
+                rows = await stream.rows_of(connection, person_id or 0, ids)
+                mine = [row.id for row in rows if row.state == "sent"]
             if mine:
                 await self._parts.door.accept([Receipt(inbound.NAME, str(one), "delivered") for one in mine])
         return json({"ok": True})
@@ -376,7 +406,7 @@ class _WebChatRoutes:
         )
         await response.send("retry: 2000\n\n")
         following = stream.follow(self._parts.store, self._wakes, session.person_of(token), cursor)
-        try:
+        async with self._parts.streams.serving(response, "public"), aclosing(following):
             async for event, place, data in following:
                 if event == "message":
                     teller = stream.Teller(self._pages.linker, self._parts.content.current.desk_name)
@@ -384,8 +414,6 @@ class _WebChatRoutes:
                 elif event == "status":
                     data = {"state": data}
                 await response.send(stream.frame(event, place, data))
-        finally:
-            await following.aclose()
         return None
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import structlog
-from sqlalchemy import Row, select
+from sqlalchemy import Row, bindparam, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.channels.webchat.inbound import NAME
@@ -24,7 +24,7 @@ from bot.conversations.transcript import PUBLIC_STATES
 from bot.errors import StoreUnavailableError
 from bot.store import Bell, Store
 from bot.store.bell import wait_any
-from bot.store.record import Cursor, events_after, latest_cursor
+from bot.store.record import Cursor, events_after, latest_cursor, table
 from bot.store.tables import Conversation, Outbox, Person
 
 log = structlog.get_logger(__name__)
@@ -36,6 +36,29 @@ LIMIT = 500
 KINDS = ("outbox.state", "conversation.opened", "conversation.owner", "conversation.escalated")
 BEAT = ": still here\nevent: beat\ndata: 1\n\n"
 """The comment keeps proxies from closing; the event lets the page notice a dead line."""
+
+_conversation, _outbox = table(Conversation), table(Outbox)
+_PEOPLE = select(_conversation.c.person_id).where(
+    _conversation.c.id.in_(bindparam("conversations", expanding=True))
+)
+_PERSON_ID = select(table(Person).c.id).where(
+    Person.channel == NAME, Person.platform_id == bindparam("person")
+)
+_ROWS = (
+    select(_outbox)
+    .join(_conversation, _conversation.c.id == _outbox.c.conversation_id)
+    .where(
+        _outbox.c.id.in_(bindparam("ids", expanding=True)),
+        _conversation.c.person_id == bindparam("person_id"),
+        _outbox.c.state.in_(PUBLIC_STATES),
+    )
+)
+_STATE = (
+    select(_conversation.c.state)
+    .where(_conversation.c.person_id == bindparam("person_id"))
+    .order_by(_conversation.c.id.desc())
+    .limit(1)
+)
 
 
 class Wakes:
@@ -80,7 +103,7 @@ class Wakes:
                 await wait_any(ear, POLL_SECONDS)
 
     async def _look(self, cursor: Cursor | None) -> Cursor:
-        async with self._store.read() as connection:
+        async with self._store.read(quick=True) as connection:
             if cursor is None:
                 cursor = await latest_cursor(connection)
                 people = list(self._ears)
@@ -92,9 +115,8 @@ class Wakes:
                 if len(events) == LIMIT:
                     people = list(self._ears)
                 else:
-                    touched = {event.conversation_id for event in events}
-                    query = select(Conversation.person_id).where(Conversation.id.in_(touched))
-                    people = list((await connection.execute(query)).scalars())
+                    touched = list({event.conversation_id for event in events})
+                    people = list((await connection.execute(_PEOPLE, {"conversations": touched})).scalars())
         for person_id in people:
             for ear in self._ears.get(person_id, ()):
                 ear.set()
@@ -126,36 +148,21 @@ class Teller:
 
 async def person_id_of(connection: AsyncConnection, person: str) -> int | None:
     """Our number for a person of this channel, once their first message is stored."""
-    query = select(Person.id).where(Person.channel == NAME, Person.platform_id == person)
-    return (await connection.execute(query)).scalar_one_or_none()
+    return (await connection.execute(_PERSON_ID, {"person": person})).scalar_one_or_none()
 
 
 async def rows_of(connection: AsyncConnection, person_id: int, ids: Sequence[int]) -> list[Row[Any]]:
     """Those of the outbox rows that this person may see, in the order of `ids`."""
     if not ids:
         return []
-    query = (
-        select(Outbox.__table__)
-        .join(Conversation, Conversation.id == Outbox.conversation_id)
-        .where(
-            Outbox.id.in_(ids),
-            Conversation.person_id == person_id,
-            Outbox.state.in_(PUBLIC_STATES),
-        )
-    )
-    found = {row.id: row for row in await connection.execute(query)}
+    rows = await connection.execute(_ROWS, {"ids": list(ids), "person_id": person_id})
+    found = {row.id: row for row in rows}
     return [found[one] for one in ids if one in found]
 
 
 async def state_of(connection: AsyncConnection, person_id: int) -> str:
     """Who may answer in the person's newest conversation; `bot` when there is none."""
-    query = (
-        select(Conversation.state)
-        .where(Conversation.person_id == person_id)
-        .order_by(Conversation.id.desc())
-        .limit(1)
-    )
-    return (await connection.execute(query)).scalar_one_or_none() or "bot"
+    return (await connection.execute(_STATE, {"person_id": person_id})).scalar_one_or_none() or "bot"
 
 
 @dataclass(slots=True)
@@ -167,7 +174,7 @@ class _Look:
 
 
 async def _look(store: Store, person_id: int, cursor: Cursor) -> _Look:
-    async with store.read() as connection:
+    async with store.read(quick=True) as connection:
         events = await events_after(connection, cursor, person_id=person_id, kinds=KINDS, limit=LIMIT)
         places: dict[int, Cursor] = {}
         for event in events:
@@ -194,9 +201,14 @@ async def follow(
     loop = asyncio.get_running_loop()
     while True:
         try:
-            async with store.read() as connection:
+            async with store.read(quick=True) as connection:
+                newest = await latest_cursor(connection)
                 if cursor is None:
-                    cursor = await latest_cursor(connection)
+                    cursor = newest
+                elif cursor > newest:
+                    # From before a restore of the database: the page is told everything again, and
+                    # leaves out what it shows already.
+                    cursor = (0, 0)
                 person_id = await person_id_of(connection, person)
         except StoreUnavailableError:
             yield ("beat", None, None)

@@ -48,6 +48,10 @@ class Loopback:
     async def run(self, parts: Parts) -> None:
         """Nothing by itself: this platform calls us."""
 
+    async def reachable(self) -> str | None:
+        """It is on this machine."""
+        return None
+
     def blueprint(self, parts: Parts) -> Blueprint[Any, Any]:
         """The webhook, on the public listener."""
         routes: Blueprint[Any, Any] = Blueprint("loopback", url_prefix="/loopback")

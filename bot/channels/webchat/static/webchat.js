@@ -111,7 +111,7 @@
   function answers(line) {
     const group = make("div", "answers");
     group.setAttribute("role", "group");
-    group.setAttribute("aria-label", "Answers");
+    group.setAttribute("aria-label", words.answers);
     for (const { title, token } of line.buttons) {
       const button = make("button", "govuk-button govuk-button--secondary answer", title);
       button.type = "button";

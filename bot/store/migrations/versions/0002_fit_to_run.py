@@ -55,6 +55,7 @@ def upgrade() -> None:
         sa.Column("name", sa.Text(), nullable=False),
         sa.Column("staff_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
         sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("digest", sa.String(length=64), nullable=True),
         sa.Column("at", UtcDateTime(), nullable=False),
         sa.Column("withdrawn_at", UtcDateTime(), nullable=True),
         sa.ForeignKeyConstraint(
@@ -144,9 +145,50 @@ def upgrade() -> None:
     with op.batch_alter_table("staff_session", schema=None) as batch_op:
         batch_op.add_column(sa.Column("second_factor", sa.String(length=8), nullable=True))
 
+    with op.batch_alter_table("audit", schema=None) as batch_op:
+        batch_op.add_column(
+            sa.Column("subject_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True)
+        )
+        batch_op.create_index("audit_of_subject", ["subject_id", "id"], unique=False)
+    with op.batch_alter_table("person", schema=None) as batch_op:
+        batch_op.add_column(sa.Column("left_at", UtcDateTime(), nullable=True))
+        batch_op.add_column(sa.Column("reach_at", UtcDateTime(), nullable=True))
+
+    with op.batch_alter_table("message", schema=None) as batch_op:
+        batch_op.add_column(sa.Column("edit_of", sa.String(length=255), nullable=True))
+
+    with op.batch_alter_table("outbox", schema=None) as batch_op:
+        batch_op.add_column(sa.Column("parts_sent", sa.Integer(), nullable=True))
+        batch_op.create_index(
+            "outbox_open_of_conversation",
+            ["conversation_id", "id"],
+            unique=False,
+            sqlite_where=sa.text("state IN ('queued', 'sending')"),
+            postgresql_where=sa.text("state IN ('queued', 'sending')"),
+        )
+
 
 def downgrade() -> None:
     """Take it back."""
+    with op.batch_alter_table("outbox", schema=None) as batch_op:
+        batch_op.drop_index(
+            "outbox_open_of_conversation",
+            sqlite_where=sa.text("state IN ('queued', 'sending')"),
+            postgresql_where=sa.text("state IN ('queued', 'sending')"),
+        )
+        batch_op.drop_column("parts_sent")
+
+    with op.batch_alter_table("message", schema=None) as batch_op:
+        batch_op.drop_column("edit_of")
+
+    with op.batch_alter_table("person", schema=None) as batch_op:
+        batch_op.drop_column("reach_at")
+        batch_op.drop_column("left_at")
+
+    with op.batch_alter_table("audit", schema=None) as batch_op:
+        batch_op.drop_index("audit_of_subject")
+        batch_op.drop_column("subject_id")
+
     with op.batch_alter_table("staff_session", schema=None) as batch_op:
         batch_op.drop_column("second_factor")
 
