@@ -25,13 +25,14 @@ from pathlib import Path
 from bot.settings import load_settings
 from bot.stack import RASA_PYTHON, rasa_environment
 from bot.stack import Stack as House
-from tests.drills import drills
+from tests.drills import drills, telegram_drills
 from tests.drills.checker import COUNTS, Verdict, check, read_log
 from tests.drills.drills import Drill
 from tests.drills.gateway import FAULTS
 from tests.drills.processes import ROOT, SECRET, Ports, Postgres, Process, Valkey
 from tests.drills.questions import Questions
 from tests.drills.stack import DrillFailedError, Stack
+from tests.drills.telegram import TelegramStack
 
 FAULT_DRILLS = {
     "epoch": ("claim_in_flight",),
@@ -47,6 +48,12 @@ SHARED = (
     "form_redis_wiped", "form_rasa_away", "redis_wiped_and_stopped",
 )  # fmt: skip
 """The drills that share one system of two gateways."""
+BY_WEBHOOK = (
+    "forged_secret", "delivered_three_times", "shuffled", "claim_in_flight", "busy_platform", "away",
+    "database_stopped", "gateways_killed",
+)  # fmt: skip
+BY_POLLING = ("two_at_once", "away", "store_away", "poller_killed")
+"""The drills that Telegram goes through, in each of its two ways."""
 
 
 SETTLE_SECONDS = 20.0
@@ -111,7 +118,8 @@ class Run:
 
     def judge(self, stack: Stack) -> None:
         """Let the checker read the logs of a stack that has stopped."""
-        found = check(read_log(stack.folder / "generator.jsonl"), read_log(stack.platform_log))
+        told = [stack.translated(record) for record in read_log(stack.followed_log)]
+        found = check(read_log(stack.folder / "generator.jsonl"), told)
         self.verdict.add(found)
         for row in self.rows:
             blamed = [name for name, drill, _ in found.findings if drill == row.drill]
@@ -165,6 +173,65 @@ async def with_stand_in(run: Run, quick: bool) -> None:
         run.judge(stack)
         await run.postgres.drop_all()
         await asyncio.to_thread(run.postgres.remove)
+
+
+async def with_telegram(run: Run, quick: bool) -> None:
+    """Two gateways on one PostgreSQL, called by a Telegram of our own; then two that ask it for news."""
+    ways = {"webhook": BY_WEBHOOK, "poll": BY_POLLING}
+    wanted = {
+        mode: [name for name in names if run.wanted(f"telegram_{mode}_{name}")]
+        for mode, names in ways.items()
+    }
+    if not any(wanted.values()):
+        return
+    if run.postgres.why_not:
+        if not run.only:
+            run.skip("telegram", run.postgres.why_not)
+        return
+    await asyncio.to_thread(run.postgres.start)
+    try:
+        for mode, names in wanted.items():
+            if names:
+                await _by_telegram(run, mode, names, quick)
+    finally:
+        await run.postgres.drop_all()
+        await asyncio.to_thread(run.postgres.remove)
+
+
+async def _by_telegram(run: Run, mode: str, names: Sequence[str], quick: bool) -> None:
+    redis = Valkey(run.folder, run.ports.take())
+    redis.start()
+    stack = TelegramStack(
+        f"telegram-{mode}", run.folder, run.ports, run.questions, mode=mode,
+        database_url=await run.postgres.database(f"drill_{os.getpid()}_{mode}"), gateways=2,
+        redis=redis, seed=run.seed, fault=run.fault,
+    )  # fmt: skip
+    try:
+        await stack.start()
+        for name in names:
+            row = f"telegram_{mode}_{name}"
+            if name in ("database_stopped", "store_away") and not run.postgres.is_ours:
+                run.skip(row, "this PostgreSQL is not ours to stop")
+            else:
+                await run.drill(stack, row, _for_telegram(run, name, quick))
+    finally:
+        await stack.stop()
+        redis.kill()
+        run.judge(stack)
+
+
+def _for_telegram(run: Run, name: str, quick: bool) -> Drill:
+    """A drill of Telegram's own, or one that every platform has."""
+    if name == "poller_killed":
+        return telegram_drills.poller_killed(2 if quick else 6)
+    if name == "gateways_killed":
+        return drills.gateways_killed(name, 2 if quick else 8, 8, 6)
+    if name == "database_stopped":
+        return drills.database_stopped(run.postgres)
+    if name == "store_away":
+        return telegram_drills.store_away(run.postgres)
+    found: Drill = getattr(telegram_drills, name, None) or getattr(drills, name)
+    return found
 
 
 async def with_sqlite(run: Run, quick: bool) -> None:
@@ -259,6 +326,7 @@ async def all_drills(run: Run, quick: bool) -> None:
     """Everything, one system after another."""
     await with_stand_in(run, quick)
     await with_sqlite(run, quick)
+    await with_telegram(run, quick)
     await with_rasa(run)
 
 

@@ -223,7 +223,7 @@ class _Person:
         found = []
         if all(record["alone"] for record in self.inbound):
             asked = [r["expects"] for r in self.inbound]
-            places = [asked.index(t.slug) for t in self.sends if t.slug in asked]
+            places = [asked.index(t.slug) for t in self.sends if t.slug is not None and t.slug in asked]
             if places != sorted(places) and len(set(asked)) == len(asked):
                 found.append(f"answers in the order {places}")
         numbers = [t.number for t in self.sends if t.number is not None]

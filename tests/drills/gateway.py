@@ -79,7 +79,7 @@ def drill_door(core: Core) -> Blueprint[Any, Any]:
     @routes.get("/chat")
     async def _chat(request: Request) -> HTTPResponse:
         async with core.store.read() as connection:
-            row = await newest(connection, str(request.args.get("person")))
+            row = await newest(connection, request)
         if row is None:
             return json_response(None, status=404)
         return json_response(
@@ -97,7 +97,7 @@ def drill_door(core: Core) -> Blueprint[Any, Any]:
     @routes.get("/transcript")
     async def _transcript(request: Request) -> HTTPResponse:
         async with core.store.read() as connection:
-            row = await newest(connection, str(request.args.get("person")))
+            row = await newest(connection, request)
             lines = [] if row is None else await read_transcript(connection, row.id)
         return json_response([{"side": line.side, "text": line.text} for line in lines])
 
@@ -127,12 +127,13 @@ def drill_door(core: Core) -> Blueprint[Any, Any]:
     return routes
 
 
-async def newest(connection: AsyncConnection, person: str) -> Row[Any] | None:
-    """The person's newest conversation."""
+async def newest(connection: AsyncConnection, request: Request) -> Row[Any] | None:
+    """The newest conversation of the person whom the request names."""
+    person, channel = str(request.args.get("person")), str(request.args.get("channel") or "loopback")
     found = await connection.execute(
         select(Conversation.__table__)
         .join(Person, Person.id == Conversation.person_id)
-        .where(Person.channel == "loopback", Person.platform_id == person)
+        .where(Person.channel == channel, Person.platform_id == person)
         .order_by(Conversation.id.desc())
         .limit(1)
     )

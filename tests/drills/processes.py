@@ -166,6 +166,11 @@ class Valkey:
             time.sleep(0.05)
         raise RuntimeError(f"redis does not answer:\n{self._process.tail()}")
 
+    @property
+    def process(self) -> Process:
+        """The process itself."""
+        return self._process
+
     def wipe(self) -> None:
         """Forget everything."""
         with Redis(port=self.port) as client:
@@ -203,8 +208,9 @@ class Postgres:
     theirs.
     """
 
-    def __init__(self, port: int, given_url: str) -> None:
-        self._bin = postgres_folder()
+    def __init__(self, port: int, given_url: str, *, own: bool = True) -> None:
+        """`own`: start a server where the programs are there, before one that is given."""
+        self._bin = postgres_folder() if own else None
         self._port = port
         self._folder: Path | None = None
         self._given = given_url.replace("+asyncpg", "")
@@ -252,6 +258,7 @@ class Postgres:
             with contextlib.suppress(subprocess.CalledProcessError):
                 self._run("pg_ctl", "-D", "data", "-m", "immediate", "-w", "stop")
             shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder = None
 
     def _run(self, program: str, *words: str) -> None:
         assert self._bin is not None

@@ -65,6 +65,7 @@ class Questions:
             "not_understood": content.line("not_understood"),
         }
         self.line = content.line
+        self.desk_name = content.desk_name
         self.danger = next(
             (t for t in _DANGER if (worst := screen.check(t).worst) and worst.priority == "P1"), ""
         )

@@ -65,6 +65,8 @@ class Stack:
         self.folder.mkdir(parents=True)
         self._log = (self.folder / "generator.jsonl").open("w", encoding="utf-8", buffering=1)
         self.platform_log = self.folder / "platform.jsonl"
+        self.followed_log = self.platform_log
+        """The log of the platform on which the people of this system are."""
         platform_port, rasa_port = ports.take(), ports.take()
         self.public = [f"http://127.0.0.1:{ports.take()}" for _ in range(gateways)]
         self.desk = [f"http://127.0.0.1:{ports.take()}" for _ in range(gateways)]
@@ -273,19 +275,23 @@ class Stack:
         place = 0
         rest = ""
         while True:
-            with self.platform_log.open(encoding="utf-8") as log:
+            with self.followed_log.open(encoding="utf-8") as log:
                 log.seek(place)
                 new = log.read()
                 place = log.tell()
             if new:
                 *lines, rest = (rest + new).split("\n")
                 for line in lines:
-                    record = json.loads(line)
+                    record = self.translated(json.loads(line))
                     if record["what"] == "send":
                         self._heard[record["person"]].append(record)
                 async with self._news:
                     self._news.notify_all()
             await asyncio.sleep(POLL_SECONDS)
+
+    def translated(self, record: dict[str, Any]) -> dict[str, Any]:
+        """A line of the followed log in the words that the checker knows."""
+        return record
 
     async def settle(self, seconds: float = 60.0) -> None:
         """Wait until every webhook was taken, and nothing was sent for a while.

@@ -1,0 +1,27 @@
+"""What Telegram shows around the chat: who we are before the first message, and the menu."""
+
+from __future__ import annotations
+
+import structlog
+from telegram import BotCommand
+from telegram.error import TelegramError
+
+from bot.assistant import LiveContent
+from bot.channels.telegram.api import TelegramBot, said
+from bot.channels.telegram.inbound import PERSON_COMMAND
+
+log = structlog.get_logger(__name__)
+
+LONGEST_DESCRIPTION = 512
+"""Of a bot's description (core.telegram.org/bots/api#setmydescription)."""
+
+
+async def set_profile(bot: TelegramBot, content: LiveContent) -> None:
+    """Set the description and the menu with the way to a person. If it fails, the chat works without."""
+    try:
+        await bot.set_my_description(content.current.line("opening_description")[:LONGEST_DESCRIPTION])
+        await bot.set_my_commands(
+            [BotCommand(PERSON_COMMAND.lstrip("/"), content.current.line("talk_to_person"))]
+        )
+    except TelegramError as error:
+        log.warning("telegram.profile_not_set", reason=said(error))
