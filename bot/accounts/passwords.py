@@ -8,6 +8,8 @@ import secrets
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
+from bot.errors import RefusedError
+
 _HASHER = PasswordHasher()
 """The library's defaults follow RFC 9106 (low memory): 64 MiB and three passes for each."""
 
@@ -18,6 +20,10 @@ _gates: dict[int, asyncio.Semaphore] = {}
 
 SHORTEST = 12
 LONGEST = 256
+FEWEST_DIFFERENT = 5
+
+NONE = "!"
+"""Kept instead of a hash where no password is set: none is ever right."""
 
 
 def _gate() -> asyncio.Semaphore:
@@ -35,7 +41,7 @@ async def hash_password(password: str) -> str:
 
 
 async def is_right(password_hash: str | None, password: str) -> bool:
-    """Whether the password fits. Without a hash it takes as long, and is never right.
+    """Whether the password fits. Without a hash, or without a password, it takes as long and is never right.
 
     So the time of an answer does not tell whether an account exists.
     """
@@ -47,11 +53,31 @@ _DECOY = _HASHER.hash(secrets.token_urlsafe(16))
 
 
 def _verify(password_hash: str | None, password: str) -> bool:
+    if password_hash == NONE:
+        password_hash = None
     try:
         _HASHER.verify(password_hash or _DECOY, password)
     except (VerificationError, InvalidHashError):
         return False
     return password_hash is not None
+
+
+def check_password(password: str, username: str = "") -> None:
+    """Refuse a password that is easy to guess. Length counts most; nothing else is asked of its letters.
+
+    Raises:
+        RefusedError: says what to change.
+    """
+    if len(password) < SHORTEST:
+        raise RefusedError(
+            f"Use {SHORTEST} letters or more. Three words that do not belong together are good."
+        )
+    if len(password) > LONGEST:
+        raise RefusedError(f"Use {LONGEST} letters at most.")
+    if len(set(password.lower())) < FEWEST_DIFFERENT:
+        raise RefusedError("This password repeats itself. Use more different letters.")
+    if len(username) > 3 and username.lower() in password.lower():
+        raise RefusedError("Leave your user name out of the password.")
 
 
 def new_password() -> str:

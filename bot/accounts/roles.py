@@ -13,8 +13,8 @@ ANSWERS = ANSWERING_ROLES
 
 PARTS: Mapping[str, tuple[str, ...]] = {
     "moderator": ("Queue", "Chats", "Frequent answers to send"),
-    "supervisor": ("Queue", "Chats", "Taking over a chat", "Blocking a person"),
+    "supervisor": ("Queue", "Chats", "Taking over a chat", "Blocking a person", "Alarm paths"),
     "comms": ("Answers and wording",),
-    "admin": ("Staff accounts",),
+    "admin": ("Staff accounts", "Alarm paths"),
 }
 """What a role's own page says that it may use."""

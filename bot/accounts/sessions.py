@@ -1,5 +1,8 @@
 """Signed-in browsers: sign-in with lockout, the idle lock, and what ends a session.
 
+A right password opens a session that may still owe the second factor: `code`, or `enrol` where none
+is set up and one is asked for. Until that is given, it opens no other page and is no sign of anybody.
+
 The cookie carries a random token; only its SHA-256 is kept, so that a stolen table signs nobody in.
 """
 
@@ -14,8 +17,9 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import Row, delete, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.accounts.passwords import is_right
@@ -27,6 +31,8 @@ from bot.store.record import add_audit, now
 from bot.store.tables import Staff, StaffSession, StaffTeam
 
 LIFE = timedelta(hours=12)
+OWED_LIFE = timedelta(minutes=30)
+"""How long a session may owe its second factor; it ends then, instead of being locked."""
 WRONG_TRIES = 5
 LOCKED_FOR = timedelta(minutes=15)
 SEEN_EVERY = timedelta(seconds=15)
@@ -66,6 +72,8 @@ class Session:
     locked: bool
     created_at: datetime
     acted_at: datetime
+    owes: str | None = None
+    """What is still to be given before any other page opens: `code` or `enrol`."""
 
 
 def actor_of(session: Session) -> Actor:
@@ -74,7 +82,7 @@ def actor_of(session: Session) -> Actor:
 
 
 def _hash(token: str) -> str:
-    return hashlib.sha256(token.encode()).hexdigest()
+    return hashlib.sha256(token.encode(errors="replace")).hexdigest()
 
 
 class Tries:
@@ -110,15 +118,16 @@ class Tries:
 class Sessions:
     """Opens, finds, locks and ends sessions."""
 
-    def __init__(self, store: Store, *, idle_minutes: float) -> None:
+    def __init__(self, store: Store, *, idle_minutes: float, second_factor_required: bool) -> None:
         self._store = store
+        self.required = second_factor_required
         self.idle = timedelta(minutes=idle_minutes)
         # Rarer writes than acts, yet the lock never comes much earlier than the page expects it.
         self._acted_every = min(ACTED_EVERY, self.idle / 20)
         self.tries = Tries()
 
     async def sign_in(self, username: str, password: str, address: str = "") -> str:
-        """Open a session. Returns the token for the cookie, always a new one.
+        """Open a session, which may owe its second factor. Returns the token for the cookie, always new.
 
         Raises:
             SignInRefusedError: wrong name or password, locked, or suspended; it never says which.
@@ -129,20 +138,41 @@ class Sessions:
             staff = (
                 await connection.execute(select(Staff.__table__).where(Staff.username == username))
             ).one_or_none()
-        open_account = staff is not None and staff.active and not _is_locked(staff.locked_until)
+        open_account = staff is not None and staff.active and not is_locked(staff.locked_until)
         right = await is_right(staff.password_hash if open_account and staff else None, password)
         if staff is None or not right:
-            self.tries.failed(address)
-            await self._count_wrong(staff.id if open_account and staff else None, username, "sign-in")
+            await self.wrong(staff.id if open_account and staff else None, username, "sign-in", address)
             raise SignInRefusedError
         async with self._store.write() as connection:
-            if not await self._reset(connection, staff.id):
-                raise SignInRefusedError
-            token = await _open(connection, staff.id, now())
-            await add_audit(connection, Actor(staff.name, staff.id, staff.role), "sign-in")
+            return await self.enter(connection, staff, Actor(staff.name, staff.id, staff.role))
+
+    async def enter(self, connection: AsyncConnection, staff: Row[Any], actor: Actor) -> str:
+        """Open a session for who has just given the password of `staff`, a whole row as it was then.
+
+        Raises:
+            SignInRefusedError: suspended, locked or given another password since.
+        """
+        owes = "code" if staff.totp_confirmed_at else "enrol" if self.required else None
+        # A right password must not clear the count while a code is owed: who knows the one could
+        # try for the other without end.
+        if not await self.still_open(connection, staff, forget_wrong=owes != "code"):
+            raise SignInRefusedError
+        if owes == "enrol":
+            # Nobody confirms a secret that an earlier session was shown.
+            await connection.execute(
+                update(Staff)
+                .where(Staff.id == staff.id, Staff.totp_confirmed_at.is_(None))
+                .values(totp_secret=None)
+            )
+        token = await open_session(connection, staff.id, now(), owes)
+        await add_audit(
+            connection, actor, "sign-in.password" if owes else "sign-in", subject_id=staff.id, owes=owes
+        )
         return token
 
-    async def _count_wrong(self, staff_id: int | None, username: str, what: str) -> None:
+    async def wrong(self, staff_id: int | None, username: str, what: str, address: str) -> None:
+        """Count and record a wrong try; the fifth locks the account."""
+        self.tries.failed(address)
         async with self._store.write() as connection:
             actor = Actor("sign-in")
             locked = False
@@ -163,23 +193,40 @@ class Sessions:
                         .where(Staff.id == staff_id)
                         .values(failures=0, locked_until=now() + LOCKED_FOR)
                     )
+                    # Whoever has the password and not the code begins again.
+                    await connection.execute(
+                        delete(StaffSession).where(
+                            StaffSession.staff_id == staff_id, StaffSession.second_factor.is_not(None)
+                        )
+                    )
             # What was typed may be a password put into the wrong field: it is not kept.
             known = "known" if staff_id is not None else "unknown, locked or suspended"
-            await add_audit(connection, actor, f"{what}.failed", account=known, length=len(username))
+            await add_audit(
+                connection, actor, f"{what}.failed", subject_id=staff_id, account=known, length=len(username)
+            )
             if locked:
-                await add_audit(connection, actor, "account.locked", minutes=LOCKED_FOR.seconds // 60)
+                minutes = LOCKED_FOR.seconds // 60
+                await add_audit(connection, actor, "account.locked", subject_id=staff_id, minutes=minutes)
 
-    async def _reset(self, connection: AsyncConnection, staff_id: int) -> bool:
-        """Forget wrong tries. False: it was suspended or locked since the password was checked."""
-        row = (
-            await connection.execute(select(Staff.active, Staff.locked_until).where(Staff.id == staff_id))
-        ).one_or_none()
-        if row is None or not row.active or _is_locked(row.locked_until):
-            return False
-        await connection.execute(
-            update(Staff).where(Staff.id == staff_id).values(failures=0, locked_until=None)
+    async def still_open(
+        self, connection: AsyncConnection, staff: Row[Any], *, forget_wrong: bool = True
+    ) -> bool:
+        """Whether the account is as it was when it was read, in one UPDATE that keeps others out.
+
+        False: it was suspended, locked or given another password or second factor meanwhile.
+        """
+        changed = await connection.execute(
+            update(Staff)
+            .where(
+                Staff.id == staff.id,
+                Staff.active,
+                or_(Staff.locked_until.is_(None), Staff.locked_until <= now()),
+                Staff.password_hash == staff.password_hash,
+                Staff.totp_confirmed_at.is_not_distinct_from(staff.totp_confirmed_at),
+            )
+            .values({"failures": 0, "locked_until": None} if forget_wrong else {"failures": Staff.failures})
         )
-        return True
+        return changed.rowcount == 1
 
     async def find(self, token: str | None) -> Session | None:
         """The session of a cookie, with the idle lock applied; None when there is none any more."""
@@ -197,7 +244,9 @@ class Sessions:
                     .where(StaffSession.id == session_id)
                 )
             ).one_or_none()
-            if row is None or not row.active or row.created_at + LIFE <= now():
+            if row is None or not row.active:
+                return None
+            if row.created_at + (OWED_LIFE if row.second_factor else LIFE) <= now():
                 return None
             teams = await connection.execute(select(StaffTeam.team).where(StaffTeam.staff_id == row.staff_id))
             session = Session(
@@ -208,9 +257,10 @@ class Sessions:
                 role=row.role,
                 teams=frozenset(teams.scalars()),
                 csrf=row.csrf,
-                locked=row.locked or row.acted_at + self.idle <= now(),
+                locked=not row.second_factor and (row.locked or row.acted_at + self.idle <= now()),
                 created_at=row.created_at,
                 acted_at=row.acted_at,
+                owes=row.second_factor,
             )
         if session.locked and not row.locked:
             await self.lock(session, "idle")
@@ -225,10 +275,13 @@ class Sessions:
                 .values(locked=True)
             )
             if changed.rowcount:
-                await add_audit(connection, actor_of(session), "lock", why=why)
+                await add_audit(connection, actor_of(session), "lock", subject_id=session.staff_id, why=why)
 
     async def unlock(self, session: Session, password: str, address: str = "") -> str:
         """Unlock with the password of the same person. Returns a new token; the old one ends.
+
+        The second factor was given to this very browser at sign-in, twelve hours ago at most, and is
+        not asked for again.
 
         Raises:
             SignInRefusedError: a wrong password; counted as at sign-in.
@@ -238,41 +291,42 @@ class Sessions:
             staff = (
                 await connection.execute(select(Staff.__table__).where(Staff.id == session.staff_id))
             ).one()
-        may = staff.active and not _is_locked(staff.locked_until)
+        may = staff.active and not is_locked(staff.locked_until)
         if not await is_right(staff.password_hash if may else None, password):
-            self.tries.failed(address)
-            await self._count_wrong(staff.id if may else None, staff.username, "unlock")
+            await self.wrong(staff.id if may else None, staff.username, "unlock", address)
             raise SignInRefusedError
         async with self._store.write() as connection:
-            if not await self._reset(connection, staff.id):
+            if session.owes or not await self.still_open(connection, staff):
                 raise SignInRefusedError
             gone = await connection.execute(delete(StaffSession).where(StaffSession.id == session.id))
             if not gone.rowcount:
                 raise SignInRefusedError
             # The twelve hours go on from the sign-in.
-            token = await _open(connection, staff.id, session.created_at)
-            await add_audit(connection, actor_of(session), "unlock")
+            token = await open_session(connection, staff.id, session.created_at, None)
+            await add_audit(connection, actor_of(session), "unlock", subject_id=staff.id)
         return token
 
     async def sign_out(self, session: Session) -> bool:
         """End a session. True when no other page of that person is open and unlocked."""
         async with self._store.write() as connection:
             await connection.execute(delete(StaffSession).where(StaffSession.id == session.id))
-            await add_audit(connection, actor_of(session), "sign-out")
+            await add_audit(connection, actor_of(session), "sign-out", subject_id=session.staff_id)
             left = await connection.execute(
                 select(StaffSession.id)
                 .where(
                     StaffSession.staff_id == session.staff_id,
                     StaffSession.seen_at > now() - PRESENT,
                     StaffSession.locked.is_(False),
+                    StaffSession.second_factor.is_(None),
                 )
                 .limit(1)
             )
-            return left.scalar_one_or_none() is None
+            # A session that never gave its second factor was nobody at the desk, and ends nothing.
+            return session.owes is None and left.scalar_one_or_none() is None
 
     async def acted(self, session: Session) -> None:
         """Something was done by hand: the idle lock counts anew."""
-        if session.locked or session.acted_at > now() - self._acted_every:
+        if session.locked or session.owes or session.acted_at > now() - self._acted_every:
             return
         async with self._store.write() as connection:
             await connection.execute(
@@ -283,7 +337,7 @@ class Sessions:
 
     async def seen(self, session: Session) -> None:
         """The page is open: the person is at the desk. A locked page is no sign of anybody."""
-        if session.locked:
+        if session.locked or session.owes:
             return
         async with self._store.write() as connection:
             await connection.execute(
@@ -302,11 +356,15 @@ class Sessions:
         return token is not None and hmac.compare_digest(session.csrf.encode(), token.encode())
 
 
-def _is_locked(until: datetime | None) -> bool:
+def is_locked(until: datetime | None) -> bool:
+    """Whether an account is locked for wrong tries now."""
     return until is not None and until > now()
 
 
-async def _open(connection: AsyncConnection, staff_id: int, created_at: datetime) -> str:
+async def open_session(
+    connection: AsyncConnection, staff_id: int, created_at: datetime, owes: str | None
+) -> str:
+    """Add a session. Returns the token for the cookie."""
     token = secrets.token_urlsafe(32)
     await connection.execute(delete(StaffSession).where(StaffSession.created_at < now() - LIFE))
     await connection.execute(
@@ -318,6 +376,7 @@ async def _open(connection: AsyncConnection, staff_id: int, created_at: datetime
             acted_at=now(),
             seen_at=now(),
             locked=False,
+            second_factor=owes,
         )
     )
     return token

@@ -1,16 +1,19 @@
-"""P1 alarms: what rings on every page of the desk, and the sign that somebody has seen it."""
+"""P1 alarms: what rings on every page, the sign that somebody has seen it, and the ways out of here."""
 
 from __future__ import annotations
 
 import hashlib
+from typing import Any
+from urllib.parse import urlsplit
 
 from sanic import HTTPResponse
 from sanic.response import empty
 
-from bot.console.reading import list_alarms
-from bot.console.visit import ANSWERING, Routes, Visit
-from bot.errors import NotAllowedError
+from bot.console.reading import list_alarms, visible_of
+from bot.console.visit import ANSWERING, OVERSEEING, Routes, Visit, status_of
+from bot.errors import NotAllowedError, RefusedError
 from bot.handover import ownership
+from bot.handover.alarms import PATH_WORDS, PATHS, Tested, path_records, recent
 from bot.handover.queue import may_open
 from bot.store.record import add_audit, add_event
 
@@ -19,6 +22,8 @@ def add(routes: Routes) -> None:
     """Add the routes."""
     routes.get("/desk/alarms", alarms, ANSWERING, acts=False)
     routes.post("/desk/c/<conversation_id:int>/acknowledge", acknowledge, ANSWERING)
+    routes.get("/desk/alarm-paths", paths_page, OVERSEEING)
+    routes.post("/desk/alarm-paths/test", test_path, OVERSEEING)
 
 
 async def alarms(visit: Visit) -> HTTPResponse:
@@ -26,12 +31,17 @@ async def alarms(visit: Visit) -> HTTPResponse:
     async with visit.core.store.read() as connection:
         found = await list_alarms(connection, visit.actor)
     parts = [f"{alarm.conversation_id}/{alarm.rings}/{alarm.alert}/{alarm.state}" for alarm in found]
+    parts += visit.core.alarms.warnings()
     mark = hashlib.sha256(" ".join(parts).encode()).hexdigest()[:16]
     if visit.query("have") == mark:
         return empty()
     ringing = [alarm for alarm in found if alarm.rings]
     return visit.page(
-        "parts/alarms.html", ringing=ringing, seen=[alarm for alarm in found if not alarm.rings], mark=mark
+        "parts/alarms.html",
+        ringing=ringing,
+        seen=[alarm for alarm in found if not alarm.rings],
+        mark=mark,
+        on_page=urlsplit(visit.request.headers.get("hx-current-url", "")).path,
     )
 
 
@@ -51,3 +61,56 @@ async def acknowledge(visit: Visit, conversation_id: int) -> HTTPResponse:
     if visit.is_part:
         return await alarms(visit)
     return visit.go("/desk/queue")
+
+
+RESULTS = {
+    "taken": "Got through",
+    "again": "Failed, tried again",
+    "rejected": "Refused",
+    "unknown": "Not known: the system stopped meanwhile",
+    None: "Under way",
+}
+KINDS = {"p1": "P1", "p2": "P2", "unstored": "P1 that could not be stored", "test": "Test"}
+
+
+async def paths_page(visit: Visit) -> HTTPResponse:
+    """The two paths, the rota as it was read, and the newest alarms."""
+    return visit.page("alarm-paths.html", **await _paths(visit))
+
+
+async def _paths(visit: Visit) -> dict[str, Any]:
+    alarms = visit.core.alarms
+    async with visit.core.store.read() as connection:
+        records = await path_records(connection)
+        shown = await recent(connection)
+        ids = [one.alarm.conversation_id for one in shown if one.alarm.conversation_id is not None]
+        may_see = await visible_of(connection, ids, visit.actor)
+    return {
+        "tab": "alarm-paths",
+        "records": [
+            (record, record.path in alarms.state.set_up, PATH_WORDS[record.path]) for record in records
+        ],
+        "problems": alarms.state.problems,
+        "rota": alarms.rota,
+        "alarms": shown,
+        "may_see": may_see,
+        "results": RESULTS,
+        "kinds": KINDS,
+        "path_words": PATH_WORDS,
+        "seconds": visit.core.settings.alarm_seconds,
+    }
+
+
+async def test_path(visit: Visit) -> HTTPResponse:
+    """Make a real call by one path to everybody of one level, and show what became of it."""
+    path, level = visit.field("by", 16), visit.field("level", 3)
+    problem, tested, status = "", list[Tested](), 200
+    try:
+        if path not in PATHS or not (level.isascii() and level.isdigit()):
+            raise RefusedError("Choose a path and a level.")
+        tested = await visit.core.alarms.test(path, int(level) - 1, visit.actor)
+    except RefusedError as error:
+        problem, status = str(error), status_of(error)
+    return visit.page(
+        "alarm-paths.html", status, problem=problem, tested=tested, tested_path=path, **await _paths(visit)
+    )

@@ -17,7 +17,7 @@ from jinja2 import (
     PrefixLoader,
 )
 
-from bot.accounts import ANSWERS, PARTS, Session
+from bot.accounts import ANSWERS, PARTS, Member, Session
 from bot.core import Core
 from bot.store.record import now
 
@@ -59,6 +59,13 @@ KINDS = {
     "file": "sent a file (not opened)",
     "unsupported": "sent something that cannot be shown",
 }
+STAFF_STATES = {
+    "invited": "Invited",
+    "reset": "Has to set a new password",
+    "active": "Active",
+    "locked": "Locked after wrong tries",
+    "suspended": "Suspended",
+}
 ROLE_NAMES = {
     "moderator": "Moderator",
     "comms": "Communications",
@@ -96,6 +103,7 @@ class Pages:
             role_name=lambda name: ROLE_NAMES.get(name, name),
             category_name=self.category_name,
             team_name=self.team_name,
+            staff_state=state_of,
         )
 
     def render(self, template: str, session: Session | None, path: str, **values: Any) -> str:
@@ -104,13 +112,15 @@ class Pages:
         settings = self._core.settings
         return self._jinja.get_template(template).render(
             session=session,
-            signed_in=session is not None and not session.locked,
+            signed_in=session is not None and not session.locked and not session.owes,
             csrf=session.csrf if session else "",
             stream_key=session.id[:12] if session else "",
             answering=session is not None and session.role in ANSWERS,
             own_parts=PARTS.get(session.role, ()) if session else (),
             force=content.force,
             desk_name=content.desk_name,
+            alarm_warnings=self._core.alarms.warnings() if session is not None else (),
+            open_items=self._core.open_items if session and session.role in ("supervisor", "admin") else 0,
             demo_banner=content.line("demo_banner") if settings.demo else "",
             idle_seconds=int(settings.idle_lock_minutes * 60),
             path=path,
@@ -126,7 +136,7 @@ class Pages:
         """What staff call a team."""
         if not key:
             return "No team"
-        return str(self._core.content.current.teams.get("teams", {}).get(key, {}).get("name", key))
+        return self._core.content.current.team_name(key)
 
     def theme(self) -> str:
         """The force's colour as a style sheet; anything but a plain colour is left out."""
@@ -144,6 +154,11 @@ class Pages:
         if local.date() == today:
             return f"{local:%H:%M}"
         return f"{local.day} {local:%b, %H:%M}"
+
+
+def state_of(member: Member) -> str:
+    """How an account stands, in words."""
+    return STAFF_STATES[member.state] + (" (the link is too old)" if member.link_expired else "")
 
 
 def waited(since: datetime | None) -> str:

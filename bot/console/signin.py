@@ -18,7 +18,7 @@ def add(routes: Routes) -> None:
     routes.get("/desk/theme.css", theme, EVERYBODY, acts=False)
     routes.get("/desk/sign-in", sign_in_page, EVERYBODY, acts=False)
     routes.post("/desk/sign-in", sign_in, EVERYBODY, acts=False)
-    routes.post("/desk/sign-out", sign_out, STAFF, while_locked=True, acts=False)
+    routes.post("/desk/sign-out", sign_out, STAFF, while_locked=True, while_owed=True, acts=False)
     routes.get("/desk/locked", locked_page, STAFF, while_locked=True, acts=False)
     routes.post("/desk/lock", lock, STAFF, while_locked=True, acts=False)
     routes.post("/desk/unlock", unlock, STAFF, while_locked=True, acts=False)
@@ -58,10 +58,24 @@ async def sign_in(visit: Visit) -> HTTPResponse:
         token = await sessions.sign_in(username, visit.field("password", 300), visit.address)
     except SignInRefusedError as error:
         return visit.page("sign-in.html", 422, problem=str(error), username=username, next=next_page)
+    return await come_in(visit, token, next_page)
+
+
+async def come_in(visit: Visit, token: str, next_page: str) -> HTTPResponse:
+    """Hand a browser its new session; the one it had before ends. What it still owes comes first."""
     if visit.found is not None:
         await _end(visit)
+    session = await visit.console.sessions.find(token)
+    if session is not None and session.owes:
+        next_page = owed_page(session.owes, next_page)
     response = redirect(next_page, status=303)
     return with_cookie(response, token, secure=visit.core.settings.secure_cookies)
+
+
+def owed_page(owes: str, next_page: str) -> str:
+    """Where a session gives what it owes."""
+    place = "/desk/second-factor/set-up" if owes == "enrol" else "/desk/second-factor"
+    return f"{place}?{urlencode({'next': next_page})}" if next_page != "/desk" else place
 
 
 async def _end(visit: Visit) -> None:

@@ -7,12 +7,14 @@ when its session was locked or has ended.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import time
 from typing import Any
 
 from sanic import HTTPResponse
+from sanic.response import BaseHTTPResponse
 
 from bot.accounts import actor_of
 from bot.console.reading import visible_of
@@ -24,6 +26,8 @@ from bot.store.record import Cursor, events_after, latest_cursor
 POLL_SECONDS = 2.0
 PING_SECONDS = 15.0
 SEEN_SECONDS = 20.0
+GATHER_SECONDS = 0.15
+"""At most so often one page looks: many who write at once must not make every desk look for each."""
 BATCH = 500
 
 _CURSOR = re.compile(r"([0-9]{1,18})\.([0-9]{1,18})")
@@ -59,7 +63,7 @@ async def stream(visit: Visit) -> HTTPResponse | None:
     `ready` follows once everything missed was sent: until then nobody may type (I10).
     """
     cursor = read_cursor(visit.request.headers.get("last-event-id") or visit.query("after"))
-    store, sessions = visit.core.store, visit.console.sessions
+    store = visit.core.store
     async with store.read() as connection:
         newest = await latest_cursor(connection)
     if cursor is None or cursor > newest:
@@ -70,6 +74,14 @@ async def stream(visit: Visit) -> HTTPResponse | None:
         headers={**HEADERS, "Cache-Control": "no-store", "X-Accel-Buffering": "no"},
     )
     await response.send("retry: 1500\n\n")
+    async with visit.core.streams.serving(response, "desk"):
+        await _follow(visit, response, cursor)
+    await response.eof()
+    return None
+
+
+async def _follow(visit: Visit, response: BaseHTTPResponse, cursor: Cursor) -> None:
+    store, sessions = visit.core.store, visit.console.sessions
     ready = False
     sent_at = time.monotonic()
     seen_at = 0.0
@@ -77,6 +89,8 @@ async def stream(visit: Visit) -> HTTPResponse | None:
         while True:
             try:
                 session = await sessions.by_id(visit.session.id)
+                if session is not None and session.role not in ANSWERING:
+                    session = None  # the role was changed while the page was open
                 if session is None or session.locked:
                     await response.send(_say("gone" if session is None else "locked", {}))
                     break
@@ -109,6 +123,7 @@ async def stream(visit: Visit) -> HTTPResponse | None:
                 await response.send(text)
                 sent_at = time.monotonic()
             if len(events) < BATCH:
+                looked_at = time.monotonic()
                 await wait_any(ear, POLL_SECONDS)
-    await response.eof()
-    return None
+                await asyncio.sleep(max(0.0, looked_at + GATHER_SECONDS - time.monotonic()))
+                ear.clear()

@@ -20,7 +20,7 @@ from sanic import html as html_response
 from sanic.exceptions import SanicException
 from sanic.response import empty, redirect
 
-from bot.accounts import ROLES, Session, Sessions, actor_of
+from bot.accounts import ROLES, Administration, SecondFactor, Session, Sessions, actor_of
 from bot.console.pages import Pages
 from bot.core import Core
 from bot.errors import NotAllowedError, RefusedError, StaleError, UnavailableError
@@ -37,6 +37,9 @@ EVERYBODY = frozenset[str]()
 STAFF = frozenset(ROLES)
 ANSWERING = frozenset({"moderator", "supervisor"})
 SUPERVISOR = frozenset({"supervisor"})
+ADMIN = frozenset({"admin"})
+OVERSEEING = frozenset({"admin", "supervisor"})
+"""Who may see the accounts of staff; only an administrator changes them."""
 
 HEADERS = {
     "Cache-Control": "no-store",
@@ -61,7 +64,15 @@ class Console:
 
     def __init__(self, core: Core) -> None:
         self.core = core
-        self.sessions = Sessions(core.store, idle_minutes=core.settings.idle_lock_minutes)
+        self.sessions = Sessions(
+            core.store,
+            idle_minutes=core.settings.idle_lock_minutes,
+            second_factor_required=not core.settings.demo,
+        )
+        self.second_factor = SecondFactor(
+            core.store, self.sessions, core.settings, f"{core.content.current.force['name']} desk"
+        )
+        self.administration = Administration(core.store, core.desk)
         self.pages = Pages(core)
 
 
@@ -145,6 +156,8 @@ class Route:
     roles: frozenset[str]
     while_locked: bool
     acts: bool
+    while_owed: bool = False
+    """Open to a session that still owes its second factor."""
 
 
 @dataclass(slots=True)
@@ -170,10 +183,11 @@ class Routes:
         roles: frozenset[str],
         *,
         while_locked: bool = False,
+        while_owed: bool = False,
         acts: bool = True,
     ) -> None:
         """Add a page. `acts` is False for what the page itself asks for: that is no sign of a hand."""
-        self._add(handler, Route("GET", path, roles, while_locked, acts))
+        self._add(handler, Route("GET", path, roles, while_locked, acts, while_owed))
 
     def post(
         self,
@@ -182,10 +196,11 @@ class Routes:
         roles: frozenset[str],
         *,
         while_locked: bool = False,
+        while_owed: bool = False,
         acts: bool = True,
     ) -> None:
         """Add an action."""
-        self._add(handler, Route("POST", path, roles, while_locked, acts))
+        self._add(handler, Route("POST", path, roles, while_locked, acts, while_owed))
 
     def _add(self, handler: Handler, route: Route) -> None:
         self.table.append(route)
@@ -220,6 +235,8 @@ class Routes:
             return await handler(visit, **parts)
         if visit.found is None:
             return _elsewhere(visit, "/desk/sign-in")
+        if visit.found.owes and not route.while_owed:
+            return _elsewhere(visit, "/desk/second-factor")
         if visit.found.locked and not route.while_locked:
             return _elsewhere(visit, "/desk/locked")
         if visit.found.role not in route.roles:
@@ -259,7 +276,8 @@ def harden(response: HTTPResponse) -> None:
 def safe_next(path: str) -> str:
     """A page of the desk to go on to, or its start: never another site."""
     ours = path == "/desk" or path.startswith(("/desk/", "/desk?"))
-    if ours and "\\" not in path and not path.startswith(("/desk/sign", "/desk/lock")):
+    closed = ("/desk/sign", "/desk/lock", "/desk/second-factor", "/desk/link")
+    if ours and "\\" not in path and not path.startswith(closed):
         split = urlsplit(path)
         if not split.scheme and not split.netloc and path.isprintable():
             return path

@@ -9,7 +9,14 @@ import pytest
 import time_machine
 from sqlalchemy import select, update
 
-from bot.accounts import Sessions, SignInRefusedError, actor_of, create_staff, demo_accounts, set_active
+from bot.accounts import (
+    Administration,
+    Sessions,
+    SignInRefusedError,
+    actor_of,
+    create_staff,
+    demo_accounts,
+)
 from bot.accounts.sessions import FREE_TRIES, REFUSAL, SLOWEST_SECONDS, Tries
 from bot.errors import RefusedError
 from bot.messages import Actor
@@ -30,7 +37,7 @@ async def clock() -> AsyncIterator[time_machine.Traveller]:
 
 @pytest.fixture
 def sessions(store: Store) -> Sessions:
-    return Sessions(store, idle_minutes=15)
+    return Sessions(store, idle_minutes=15, second_factor_required=False)
 
 
 @pytest.fixture
@@ -203,14 +210,15 @@ async def test_a_session_ends_after_twelve_hours_whatever_is_done(
 
 
 async def test_a_suspended_account_is_out_at_once_and_its_chats_go_back(world: World) -> None:
-    sessions = Sessions(world.store, idle_minutes=15)
+    sessions = Sessions(world.store, idle_minutes=15, second_factor_required=False)
     mo = await create_staff(world.store, "mo", "Mo", "moderator", ["digital_desk"], PASSWORD)
     token = await sessions.sign_in("mo", PASSWORD)
     session = await sessions.find(token)
     assert session is not None
     await world.owned(actor_of(session))
 
-    await set_active(world.store, world.core.desk, mo, False, actor=Actor("Boss", None, "admin"))
+    boss = Actor("Boss", None, "admin")
+    await Administration(world.store, world.core.desk).suspend(mo, "left the force", actor=boss)
 
     row = await world.conversation()
     assert (row.state, row.owner_id, row.front) == ("waiting", None, True)

@@ -20,12 +20,14 @@ from sqlalchemy import Row, select, update
 
 import bot.core
 from bot.accounts import create_staff
+from bot.accounts.codes import code_at
+from bot.accounts.vault import Vault
 from bot.app import Gateway, build
 from bot.channels.parts import Parts
 from bot.messages import Incoming
 from bot.settings import Settings
 from bot.store.record import now
-from bot.store.tables import Audit, Conversation, Outbox, Person, StaffSession
+from bot.store.tables import Audit, Conversation, Outbox, Person, Staff, StaffSession
 from tests.support.channel import RecordingChannel
 from tests.support.rasa import SECRET, LoopbackRasa
 from tests.support.serving import in_thread
@@ -34,6 +36,9 @@ from tests.support.world import read_content, read_screen
 T = TypeVar("T")
 
 PASSWORD = "correct horse battery"
+KEY = "the key of the desk in these tests, 32 letters or more"
+DEVICE = "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP"
+"""The secret that every authenticator app of the tests holds."""
 TEAMS = {
     "mo": ("moderator", ["digital_desk", "control_room"]),
     "jo": ("moderator", ["digital_desk", "safeguarding"]),
@@ -57,6 +62,10 @@ class Test:
 
     async def run(self, parts: Parts) -> None:
         """Nothing by itself."""
+
+    async def reachable(self) -> str | None:
+        """It is in this process."""
+        return None
 
 
 @dataclass(slots=True)
@@ -82,8 +91,11 @@ class Browser:
         return self.client.post(path, data=data, headers=headers)
 
     def sign_in(self, username: str, password: str = PASSWORD) -> httpx.Response:
-        """Sign in and open the first page."""
+        """Sign in, with a code of the person's device where one is asked for, and open the first page."""
         answer = self.client.post("/desk/sign-in", data={"username": username, "password": password})
+        if answer.url.path == "/desk/second-factor":
+            self.get("/desk/second-factor")
+            answer = self.post("/desk/second-factor", code=self.desk.code(username))
         self.get("/desk")
         return answer
 
@@ -109,14 +121,21 @@ class Desk:
         return asyncio.run_coroutine_threadsafe(work, self.loop).result(30)
 
     def hire(self, *usernames: str) -> None:
-        """Make accounts."""
+        """Make accounts whose second factor is set up, on devices that hold `DEVICE`."""
         for username in usernames:
             role, teams = TEAMS[username]
-            self.run(
-                create_staff(
-                    self.gateway.core.store, username, f"{username.title()} Tester", role, teams, PASSWORD
-                )
+            store = self.gateway.core.store
+            staff_id = self.run(
+                create_staff(store, username, f"{username.title()} Tester", role, teams, PASSWORD)
             )
+            sealed = Vault(KEY).seal(staff_id, DEVICE)
+            values = {"totp_secret": sealed, "totp_confirmed_at": now()}
+            self.change(update(Staff).where(Staff.id == staff_id).values(**values))
+
+    def code(self, username: str) -> str:
+        """What the person's device shows, half a minute after the last code was used."""
+        self.change(update(Staff).where(Staff.username == username).values(totp_step=None))
+        return code_at(DEVICE, now())
 
     def browser(self, username: str | None = None, **headers: str) -> Browser:
         """A browser of its own, signed in if a name is given."""
@@ -192,7 +211,7 @@ def serving(database_url: str, *, port: int = 0, **settings: Any) -> Iterator[De
         rasa = LoopbackRasa()
         await rasa.start()
         platform = Test()
-        options = {"poll_seconds": 0.2, "assistant_urls": (rasa.url,), **settings}
+        options = {"poll_seconds": 0.2, "assistant_urls": (rasa.url,), "secret_key": KEY, **settings}
         with (
             mock.patch.object(bot.core, "content_from_files", read_content),
             mock.patch.object(bot.core.Screen, "load", read_screen),

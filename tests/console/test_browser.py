@@ -38,6 +38,8 @@ class Desktop:
         self.page.get_by_label("User name").fill(username)
         self.page.get_by_role("textbox", name="Password").fill(PASSWORD)
         self.page.get_by_role("button", name="Sign in").click()
+        self.page.get_by_label("Code").fill(desk.code(username))
+        self.page.get_by_role("button", name="Go on").click()
         self.page.wait_for_url(
             "**/desk/*" if TEAMS[username][0] in ("moderator", "supervisor") else "**/desk"
         )

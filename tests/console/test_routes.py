@@ -8,13 +8,27 @@ import httpx
 import pytest
 
 from bot import console
-from bot.console.visit import ANSWERING, HEADERS, STAFF, SUPERVISOR, Route
-from tests.console.serving import TEAMS, Browser, Desk
+from bot.console.visit import ADMIN, ANSWERING, HEADERS, OVERSEEING, STAFF, SUPERVISOR, Route
+from tests.console.serving import PASSWORD, TEAMS, Browser, Desk
 from tests.support.world import P1
 
 pytestmark = pytest.mark.integration
 
-PUBLIC = {("GET", "/"), ("GET", "/desk/theme.css"), ("GET", "/desk/sign-in"), ("POST", "/desk/sign-in")}
+PUBLIC = {
+    ("GET", "/"),
+    ("GET", "/desk/theme.css"),
+    ("GET", "/desk/sign-in"),
+    ("POST", "/desk/sign-in"),
+    ("GET", "/desk/link/<token:str>"),
+    ("GET", "/desk/link"),
+    ("POST", "/desk/link"),
+}
+OWED = {
+    "/desk/sign-out",
+    "/desk/second-factor",
+    "/desk/second-factor/recovery",
+    "/desk/second-factor/set-up",
+}
 
 
 def table(desk: Desk) -> list[Route]:
@@ -23,7 +37,7 @@ def table(desk: Desk) -> list[Route]:
 
 def filled(path: str, conversation_id: int) -> str:
     path = path.replace("<conversation_id:int>", str(conversation_id))
-    return re.sub(r"<outbox_id:int>", "1", path)
+    return re.sub(r"<(outbox_id|staff_id):int>", "1", path).replace("<token:str>", "no-such-token")
 
 
 def call(browser: Browser, route: Route, conversation_id: int, **fields: object) -> httpx.Response:
@@ -44,18 +58,19 @@ def test_only_the_sign_in_is_open(desk: Desk) -> None:
     assert {r.path for r in routes if r.while_locked} == {
         "/desk/sign-out", "/desk/locked", "/desk/lock", "/desk/unlock",
     }  # fmt: skip
+    assert {r.path for r in routes if r.while_owed} == OWED
     for route in routes:
-        assert route.roles in (frozenset(), STAFF, ANSWERING, SUPERVISOR)
+        assert route.roles in (frozenset(), STAFF, ANSWERING, SUPERVISOR, ADMIN, OVERSEEING)
+        if route.path.startswith("/desk/staff"):
+            assert route.roles == (OVERSEEING if route.method == "GET" else ADMIN)
 
 
 def test_the_listener_has_no_other_routes(desk: Desk) -> None:
-    known = {
-        r.path.replace("<conversation_id:int>", "<>").replace("<outbox_id:int>", "<>") for r in table(desk)
-    }
+    known = {re.sub(r"<[^>]*>", "<>", r.path) for r in table(desk)}
     served = {
         "/" + re.sub(r"<[^>]*>", "<>", route.path).lstrip("/") for route in desk.gateway.desk.router.routes
     }
-    assert served - known == {"/desk/static/<>", "/healthz", "/readyz"}
+    assert served - known == {"/desk/static/<>", "/healthz", "/readyz", "/metrics"}
 
 
 def test_nobody_sees_anything_without_signing_in(desk: Desk) -> None:
@@ -147,6 +162,26 @@ def test_a_locked_session_can_only_unlock_or_sign_out(desk: Desk) -> None:
     assert desk.chat().state == "waiting"
 
 
+def test_a_session_that_owes_its_second_factor_reaches_nothing_else(desk: Desk) -> None:
+    row = desk.say(P1)
+    for username in ("mo", "ada"):
+        browser = desk.browser()
+        browser.client.post("/desk/sign-in", data={"username": username, "password": PASSWORD})
+        page = browser.get("/desk/second-factor")
+        assert browser.csrf
+        assert "/desk/queue" not in page.text
+        assert "/desk/staff" not in page.text
+        for route in table(desk):
+            if not route.roles or route.while_owed:
+                continue
+            answer = call(browser, route, row.id, epoch=row.epoch)
+            assert answer.status_code == 303, route
+            assert answer.headers["location"].startswith("/desk/second-factor"), route
+            assert row.reference not in answer.text
+    assert desk.chat().state == "waiting"
+    assert not desk.audit("open")
+
+
 def test_every_answer_carries_the_headers(desk: Desk) -> None:
     row = desk.say(P1)
     mo = desk.browser("mo")
@@ -195,13 +230,15 @@ def test_the_next_page_is_always_one_of_ours(desk: Desk) -> None:
         "javascript:1",
         "/desks",
     ):
-        client = desk.browser().client
-        answer = client.post(
-            "/desk/sign-in",
-            data={"username": "mo", "password": "correct horse battery", "next": wanted},
-            follow_redirects=False,
+        browser = desk.browser()
+        browser.client.follow_redirects = False
+        answer = browser.client.post(
+            "/desk/sign-in", data={"username": "mo", "password": PASSWORD, "next": wanted}
         )
         assert answer.status_code == 303
+        assert answer.headers["location"] == "/desk/second-factor", wanted
+        browser.get("/desk/second-factor")
+        answer = browser.post("/desk/second-factor", code=desk.code("mo"), next=wanted)
         assert answer.headers["location"] == "/desk", wanted
 
 

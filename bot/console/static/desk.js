@@ -1,10 +1,11 @@
 // What the desk's pages do in the browser. Every page also works as plain forms.
 
-import { PasswordInput, createAll } from "./build/govuk-frontend.min.js";
+import { ErrorSummary, PasswordInput, createAll } from "./build/govuk-frontend.min.js";
 
 const body = document.body;
 body.classList.add("js-enabled", "govuk-frontend-supported");
 createAll(PasswordInput);
+createAll(ErrorSummary);
 
 const byId = (id) => document.getElementById(id);
 const signedIn = "idleSeconds" in body.dataset;

@@ -1,0 +1,195 @@
+"""Accounts in a real browser: every page for axe, wide and narrow; by keyboard alone; without scripts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, expect
+
+from bot.accounts.codes import code_at
+from bot.store.record import now
+from bot.store.tables import Staff
+from tests.console.serving import PASSWORD, Desk
+from tests.support.browser import AXE
+from tests.support.browser import chromium as running_chromium
+
+pytestmark = pytest.mark.e2e
+
+NEW = "violet tractor pelican"
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    with running_chromium() as browser:
+        yield browser
+
+
+def context(desk: Desk, chromium: Browser, **options: object) -> BrowserContext:
+    values = {"viewport": {"width": 1280, "height": 900}, **options}
+    return chromium.new_context(base_url=desk.base, **values)  # type: ignore[arg-type]
+
+
+def sign_in(desk: Desk, page: Page, username: str) -> None:
+    page.goto("/desk")
+    page.get_by_label("User name").fill(username)
+    page.get_by_role("textbox", name="Password").fill(PASSWORD)
+    page.get_by_role("button", name="Sign in").click()
+    page.get_by_label("Code").fill(desk.code(username))
+    page.get_by_role("button", name="Go on").click()
+
+
+def invite(desk: Desk, username: str = "new") -> str:
+    """A link for somebody new, made by an administrator."""
+    ada = desk.browser("ada")
+    ada.get("/desk/staff")
+    page = ada.post(
+        "/desk/staff", username=username, name="New Person", role="moderator", team="control_room"
+    )
+    return page.text.split('id="link-address">')[1].split("<")[0]
+
+
+@pytest.mark.parametrize("width", [320, 1280])
+def test_every_page_of_accounts_passes_axe_and_fits(
+    desk: Desk, chromium: Browser, tmp_path: Path, width: int
+) -> None:
+    wide = context(desk, chromium, viewport={"width": width, "height": 900})
+    page = wide.new_page()
+    problems: list[object] = []
+    page.on("pageerror", lambda error: problems.append(str(error)))
+
+    def look(name: str) -> None:
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, name
+        page.evaluate(AXE.read_text("utf-8"))
+        found = page.evaluate("async () => (await axe.run()).violations")
+        problems.extend((name, one["id"], one["nodes"][0]["html"][:200]) for one in found)
+
+    page.goto("/desk")
+    page.get_by_label("User name").fill("ada")
+    page.get_by_role("textbox", name="Password").fill(PASSWORD)
+    page.get_by_role("button", name="Sign in").click()
+    look("code")
+    page.get_by_label("Code").fill("000000")
+    page.get_by_role("button", name="Go on").click()
+    expect(page.locator(".govuk-error-summary")).to_be_focused()
+    look("code, refused")
+    page.get_by_role("link", name="Use a recovery code").click()
+    look("recovery code")
+    page.get_by_role("link", name="Use a code from the device").click()
+    page.get_by_label("Code").fill(desk.code("ada"))
+    page.get_by_role("button", name="Go on").click()
+    page.get_by_role("link", name="Staff", exact=True).click()
+    look("staff")
+    for field, error in (("User name", "username"), ("Name", "name")):
+        page.get_by_role("button", name="Invite").click()
+        look(f"staff, without {field}")
+        page.locator(".govuk-error-summary a").click()
+        expect(page.locator(f"#{error}")).to_be_focused()
+        page.keyboard.type("newest")
+    page.get_by_role("button", name="Invite").click()
+    look("link")
+    link = page.locator("#link-address").inner_text()
+    page.get_by_role("link", name="Go to the account").click()
+    look("somebody invited")
+    page.goto(f"/desk/staff/{desk.rows(Staff, Staff.username == 'mo')[0].id}")
+    look("account of another")
+    page.get_by_role("button", name="Suspend").click()
+    look("account of another, refused")
+    page.get_by_label("Reason for a suspension").fill("left the force")
+    page.get_by_role("button", name="Suspend").click()
+    expect(page.get_by_role("status").filter(has_text="suspended")).to_be_visible()
+    look("suspended")
+    page.goto("/desk/account")
+    look("own account")
+    page.get_by_role("button", name="Sign out").click()
+
+    page.goto(link)
+    look("password")
+    page.get_by_role("textbox", name="New password").fill("short")
+    page.get_by_role("button", name="Set the password").click()
+    look("password, refused")
+    page.get_by_role("textbox", name="New password").fill(NEW)
+    page.get_by_role("button", name="Set the password").click()
+    expect(page.get_by_role("img", name="QR code")).to_be_visible()
+    assert page.evaluate("document.querySelector('.desk-qr').naturalWidth") > 0
+    look("setting up")
+    secret = page.locator("#secret").inner_text().replace(" ", "")
+    page.get_by_label("Code").fill(code_at(secret, now()))
+    page.get_by_role("button", name="Set up").click()
+    look("recovery codes")
+    shown = page.locator(".desk-codes code").all_inner_texts()
+    with page.expect_download() as saved:
+        page.get_by_role("link", name="Save the codes").click()
+    saved.value.save_as(tmp_path / "codes.txt")
+    assert [line for line in (tmp_path / "codes.txt").read_text().splitlines() if line in shown] == shown
+    page.goto(link)
+    look("a link that was used")
+    wide.close()
+    assert problems == []
+
+
+def test_a_newcomer_gets_to_the_desk_by_keyboard_alone(desk: Desk, chromium: Browser) -> None:
+    opened = context(desk, chromium)
+    page = opened.new_page()
+    page.goto(invite(desk))
+    keys = page.keyboard
+
+    def tab_to(name: str) -> None:
+        for _ in range(20):
+            keys.press("Tab")
+            if (
+                page.evaluate("(document.activeElement.id || document.activeElement.innerText || '').trim()")
+                == name
+            ):
+                return
+        raise AssertionError(f"no key leads to {name}")
+
+    tab_to("password")
+    keys.type(NEW)
+    keys.press("Enter")
+    page.wait_for_url("**/desk/second-factor/set-up")
+    secret = page.locator("#secret").inner_text().replace(" ", "")
+    tab_to("code")
+    keys.type(code_at(secret, now()))
+    keys.press("Enter")
+    expect(page.get_by_role("heading", name="Keep your recovery codes")).to_be_visible()
+    tab_to("I have kept the codes, go on")
+    keys.press("Enter")
+    page.wait_for_url("**/desk/queue")
+    opened.close()
+
+
+def test_everything_works_without_scripts(desk: Desk, chromium: Browser) -> None:
+    opened = context(desk, chromium, java_script_enabled=False)
+    page = opened.new_page()
+    sign_in(desk, page, "ada")
+    page.goto("/desk/staff")
+    page.get_by_role("link", name="Mo Tester").click()
+    page.get_by_label("Supervisor").check()
+    page.get_by_role("button", name="Save role and teams").click()
+    expect(page.locator(".desk-done")).to_contain_text("as shown here now")
+    page.get_by_role("button", name="Make a new link").click()
+    link = page.locator("#link-address").inner_text()
+    page.get_by_role("button", name="Sign out").click()
+    page.goto(link)
+    page.get_by_label("New password").fill(NEW)
+    page.get_by_role("button", name="Set the password").click()
+    page.get_by_label("Code").fill(desk.code("mo"))
+    page.get_by_role("button", name="Go on").click()
+    expect(page).to_have_url(desk.base + "/desk/queue")
+    expect(page.locator(".desk-header__who")).to_contain_text("Supervisor")
+    opened.close()
+
+
+def test_fields_say_what_browsers_may_fill_in(desk: Desk, chromium: Browser) -> None:
+    opened = context(desk, chromium)
+    page = opened.new_page()
+    page.goto(invite(desk))
+    expect(page.locator("#password")).to_have_attribute("autocomplete", "new-password")
+    expect(page.locator("input[autocomplete=username]")).to_have_value("new")
+    page.get_by_role("textbox", name="New password").fill(NEW)
+    page.get_by_role("button", name="Set the password").click()
+    expect(page.locator("#code")).to_have_attribute("autocomplete", "one-time-code")
+    expect(page.locator("#code")).to_have_attribute("inputmode", "numeric")
+    opened.close()
