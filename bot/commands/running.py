@@ -35,10 +35,12 @@ def add(commands: Commands) -> None:
 
 
 async def _serve(settings: Settings, _chosen: argparse.Namespace) -> int:
+    from bot.accounts import check_key
     from bot.app import serve
 
     if not settings.assistant_secret:
         raise SettingError("Set FRONTCOUNTER_ASSISTANT_SECRET, the same here and for Rasa.")
+    check_key(settings)
     await serve(settings)
     return 0
 

@@ -1,0 +1,165 @@
+"""The gate: a channel whose token is real neither sends nor fetches before the force is ready.
+
+A channel is live when its platform says so (`live`): a token, at an address that is not of this
+machine. The first start at which nothing blocks, or every finding is signed off, is written down
+(table `live`, audited); from then on findings only warn. A gateway that is started again months later
+must never keep the public out because a review date has passed.
+
+While the database is away at a start, nothing can be judged. Then a small file says which channels
+had gone live with this database: those begin at once, so that somebody in danger still sees the 999
+words. A channel that is not in it waits for the database. (The route of its webhook is open, but
+nobody calls it before the channel has told the platform its address.) Without the file, as on a new
+machine, a channel that had gone live waits for the database as well.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+
+import structlog
+from sqlalchemy import select
+from sqlalchemy.engine import make_url
+
+from bot.assurance.readiness import Report
+from bot.channels.parts import Platform
+from bot.errors import FrontCounterError, SettingError
+from bot.messages import Actor
+from bot.settings import Settings
+from bot.store import Store
+from bot.store.record import add_audit, add_event, now, upsert
+from bot.store.tables import Live
+
+log = structlog.get_logger(__name__)
+
+FILE = "live.json"
+GATE = Actor("start")
+
+
+def live_channels(platforms: Mapping[str, Platform]) -> list[str]:
+    """Channels that reach the public by a real token."""
+    return sorted(name for name, platform in platforms.items() if getattr(platform, "live", False))
+
+
+class Gate:
+    """Holds live channels back until it has judged."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        store: Store,
+        platforms: Mapping[str, Platform],
+        look: Callable[[], Awaitable[Report]],
+    ) -> None:
+        self._store = store
+        self._look = look
+        self._file = settings.var / FILE
+        self._database = name_of(settings.database_url)
+        self._open = {name: asyncio.Event() for name in live_channels(platforms)}
+        if settings.demo and self._open:
+            raise SettingError(
+                f"A demonstration takes no real token. Take the token of {', '.join(self._open)} away, "
+                "or FRONTCOUNTER_DEMO."
+            )
+        self.report: Report | None = None
+        """What was found at this start, where something was looked at."""
+        for name in self._known() & set(self._open):
+            self._open[name].set()
+
+    async def wait(self, channel: str) -> None:
+        """Return once this channel may send and fetch."""
+        if channel in self._open:
+            await self._open[channel].wait()
+
+    async def judge(self) -> None:
+        """Let every live channel through, or say why not. The database is there.
+
+        Raises:
+            SettingError: something blocks, and is not signed off.
+            StoreUnavailableError: the database went away; judge again.
+        """
+        if not self._open:
+            return
+        known = self._known()
+        async with self._store.read() as connection:
+            passed = set((await connection.execute(select(Live.channel))).scalars())
+        # Known by the file alone: the database was restored from before that day.
+        new = sorted(set(self._open) - passed)
+        if new:
+            self.report = await self._look()
+            left = [] if set(new) <= known else self.report.blocking
+            if left:
+                raise SettingError(
+                    f"{', '.join(n for n in new if n not in known).capitalize()} cannot go live yet: "
+                    f"{len(left)} {'thing is' if len(left) == 1 else 'things are'} open. "
+                    "`frontcounter ready` lists them, and who can sign them off."
+                )
+            await self._pass(new, self.report)
+        with contextlib.suppress(OSError):
+            self._remember(sorted(self._open))
+        for event in self._open.values():
+            event.set()
+
+    async def warn(self) -> None:
+        """Say in the log what is open by now; a channel that is live stays so."""
+        if not self._open:
+            return
+        try:
+            report = self.report or await self._look()
+        except FrontCounterError as error:
+            log.warning("ready.not_looked", error=type(error).__name__)
+            return
+        self.report = report
+        if report.blocking:
+            log.warning("ready.open", count=len(report.blocking), items=[f.key for f in report.blocking][:50])
+
+    async def _pass(self, channels: list[str], report: Report) -> None:
+        names = sorted({signed.name for signed in report.signed.values()})
+        by = ", ".join(names) or "nothing was open"
+        async with self._store.write() as connection:
+            for channel in channels:
+                done = await connection.execute(
+                    upsert(connection, Live)
+                    .values(channel=channel, at=now(), by=by)
+                    .on_conflict_do_nothing(index_elements=["channel"])
+                )
+                if done.rowcount:
+                    await add_audit(
+                        connection, GATE, "live", channel=channel, by=by, signed_off=sorted(report.signed)
+                    )
+                    await add_event(connection, None, "live", {"channel": channel})
+        log.info("gateway.live", channels=channels)
+
+    # ---- the file ------------------------------------------------------------------------------
+
+    def _known(self) -> set[str]:
+        try:
+            loaded = json.loads(self._file.read_text("utf-8"))
+            return {str(name) for name in loaded.get(self._database, [])}
+        except (OSError, ValueError, AttributeError, TypeError):
+            return set()
+
+    def _remember(self, channels: list[str]) -> None:
+        """Write the file anew, whole or not at all."""
+        self._file.parent.mkdir(parents=True, exist_ok=True)
+        body = json.dumps({self._database: sorted(self._known() | set(channels))})
+        handle, part = tempfile.mkstemp(prefix=f".{FILE}.", dir=self._file.parent)
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                file.write(body)
+            Path(part).replace(self._file)
+        except OSError:
+            Path(part).unlink(missing_ok=True)
+            raise
+
+
+def name_of(database_url: str) -> str:
+    """A short name for a database, without its password."""
+    url = make_url(database_url).set(username=None, password=None)
+    return hashlib.sha256(url.render_as_string().encode()).hexdigest()[:16]

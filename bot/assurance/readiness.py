@@ -1,0 +1,532 @@
+"""What still keeps this force from going live: each thing with what to do about it, and who can.
+
+A finding has a key that stays the same (`verify.faq.noise`) and a digest of what it is about. A named
+supervisor or administrator can take responsibility for one (`signoff`); their word holds as long as
+the digest does. Findings that only warn never block.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import re
+from collections import defaultdict
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+from sqlalchemy import func, select
+
+from bot.assistant import content_from_files
+from bot.assistant.content import Content, content_from_items, load_yaml
+from bot.assurance import archive
+from bot.channels.parts import Platform
+from bot.errors import ContentError, SettingError
+from bot.handover import alarms
+from bot.handover.ownership import ANSWERING_ROLES
+from bot.services import model_path
+from bot.settings import Settings
+from bot.store import Store
+from bot.store.record import now
+from bot.store.tables import (
+    Alarm,
+    AlarmAttempt,
+    Audit,
+    Conversation,
+    Release,
+    ReleaseItem,
+    SignOff,
+    Staff,
+    StaffTeam,
+)
+
+P1_STAFF = 2
+"""Members of staff that a team for P1 needs at least: one answers, one stands in."""
+TEST_DAYS = 30
+BACKUP_HOURS = 24
+SHORTEST_SECRET = 16
+_OBVIOUS = ("change", "example", "secret", "password", "frontcounter", "default", "12345")
+_STATUS_SECONDS = 3.0
+
+CONTENT = "Answers, contacts and hours"
+ALARMS = "Alarms"
+PEOPLE = "People"
+SECURITY = "Secrets and addresses"
+CHANNELS = "Channels and assistant"
+DATA = "Data and backups"
+GROUPS = (PEOPLE, ALARMS, CONTENT, SECURITY, CHANNELS, DATA)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that is not as it should be before the public comes."""
+
+    key: str
+    group: str
+    what: str
+    do: str
+    who: str
+    blocks: bool = True
+    digest: str = ""
+    """A hash of what was found; the key's own where the thing has no content."""
+
+
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """Who took responsibility for a finding, and why."""
+
+    name: str
+    reason: str
+    at: str
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """All findings, and those of them that somebody signed off as they are now."""
+
+    findings: tuple[Finding, ...]
+    signed: Mapping[str, Signed]
+
+    @property
+    def blocking(self) -> list[Finding]:
+        """What is left to do or to sign off."""
+        return [f for f in self.findings if f.blocks and f.key not in self.signed]
+
+    @property
+    def warnings(self) -> list[Finding]:
+        """What does not block."""
+        return [f for f in self.findings if not f.blocks]
+
+    def to_dict(self) -> dict[str, Any]:
+        """For machines."""
+        return {
+            "ready": not self.blocking,
+            "blocking": len(self.blocking),
+            "findings": [
+                {
+                    "key": f.key, "group": f.group, "what": f.what, "do": f.do, "who": f.who,
+                    "blocks": f.blocks and f.key not in self.signed,
+                    "signed_off": (
+                        {"name": s.name, "reason": s.reason, "at": s.at}
+                        if (s := self.signed.get(f.key)) else None
+                    ),
+                }
+                for f in self.findings
+            ],
+        }  # fmt: skip
+
+
+def digest_of(content: Any) -> str:
+    """A hash over anything that YAML or JSON can hold."""
+    return hashlib.sha256(
+        json.dumps(content, sort_keys=True, ensure_ascii=False, default=str).encode()
+    ).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What is looked at."""
+
+    settings: Settings
+    store: Store
+    platforms: Mapping[str, Platform]
+    demo_staff: Collection[tuple[str, str]]
+    """User name and name of each made-up member of staff."""
+
+
+async def look(around: Surroundings) -> Report:
+    """Look at everything.
+
+    Raises:
+        StoreUnavailableError: the database does not answer.
+        ContentError: a file of the force's cannot be read.
+    """
+    content = await _content(around)
+    found = [
+        *content_findings(content, around.settings.force),
+        *alarm_findings(around.settings, content),
+        *security_findings(around.settings, around.platforms),
+        *key_findings(around.settings),
+        *[finding async for finding in stored_findings(around, content)],
+        *[finding async for finding in channel_findings(around)],
+    ]
+    found = [f if f.digest else _with_own_digest(f) for f in found]
+    found.sort(key=lambda f: (GROUPS.index(f.group), not f.blocks, f.key))
+    return Report(tuple(found), await _signed(around.store, found))
+
+
+async def _content(around: Surroundings) -> Content:
+    """The live release, which is what the public gets; before there is one, the files."""
+    async with around.store.read() as connection:
+        rows = await connection.execute(
+            select(ReleaseItem.kind, ReleaseItem.key, ReleaseItem.body)
+            .join(Release, Release.id == ReleaseItem.release_id)
+            .where(Release.live)
+        )
+        items = [(row.kind, row.key, row.body) for row in rows]
+    if items:
+        return content_from_items(items)
+    return await asyncio.to_thread(content_from_files, around.settings.force, around.settings.data)
+
+
+def _with_own_digest(finding: Finding) -> Finding:
+    return Finding(
+        finding.key, finding.group, finding.what, finding.do, finding.who, finding.blocks,
+        digest_of(finding.key),
+    )  # fmt: skip
+
+
+async def _signed(store: Store, findings: list[Finding]) -> dict[str, Signed]:
+    digests = {finding.key: finding.digest for finding in findings}
+    async with store.read() as connection:
+        rows = await connection.execute(select(SignOff.__table__).where(SignOff.withdrawn_at.is_(None)))
+        return {
+            row.item: Signed(row.name, row.reason, row.at.isoformat())
+            for row in rows
+            if digests.get(row.item) == row.digest
+        }
+
+
+# ---- content -------------------------------------------------------------------------------------
+
+
+def content_findings(content: Content, force: Path) -> Iterator[Finding]:
+    """Marks `verify: true` and review dates that have passed, in the live release and in other files."""
+    today = now().date()
+    released = set()
+    for kind, key, body in content.items():
+        released.add(kind)
+        if kind == "line":
+            continue
+        thing = body if kind == "faq" else body["body"]
+        yield from _marks(kind, key if kind in ("faq", "contact") else "", thing, today)
+    for path in sorted(force.glob("*.yml")):
+        # Contacts and wording have other names in a release; the rota is looked at with the alarms.
+        if path.stem not in released | {"contacts", "wording", "alarms"}:
+            yield from _marks(path.stem, "", load_yaml(path), today)
+
+
+def _marks(kind: str, key: str, thing: Any, today: date) -> Iterator[Finding]:
+    for path, part in _walk(thing, (key,) if key else ()):
+        name = ".".join((kind, *path))
+        place = f"data/faq/{key}.yml" if kind == "faq" else f"{_FILES.get(kind, kind)}.yml of the force"
+        who = "Communications"
+        title = str(part.get("title") or part.get("name") or " ".join(path) or kind)
+        note = f" {part['note']}" if part.get("note") else ""
+        publish = " Then run `frontcounter publish`." if kind not in _NOT_RELEASED else ""
+        if part.get("verify") is True:
+            yield Finding(
+                f"verify.{name}", CONTENT, f"Nobody here has checked: {_KINDS.get(kind, kind)} “{title}”.",
+                f"Check it, then set `verify: false` in {place}.{note}{publish}", who, True, digest_of(part),
+            )  # fmt: skip
+        due = _day(part.get("review_by"))
+        if due is not None and due < today:
+            yield Finding(
+                f"review.{name}", CONTENT, f"Due for review since {due}: {_KINDS.get(kind, kind)} “{title}”.",
+                f"Review it, then set `last_checked` and `review_by` in {place}.{publish}", who, True,
+                digest_of(part),
+            )  # fmt: skip
+
+
+_KINDS = {"faq": "the answer", "contact": "the contact"}
+_FILES = {"contact": "contacts", "line": "wording"}
+_NOT_RELEASED = {"pages"}
+
+
+def _walk(thing: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Mapping[str, Any]]]:
+    if isinstance(thing, Mapping):
+        yield path, thing
+        for key, value in thing.items():
+            yield from _walk(value, (*path, str(key)))
+    elif isinstance(thing, list):
+        for number, value in enumerate(thing):
+            name = value.get("key") or value.get("name") if isinstance(value, Mapping) else None
+            yield from _walk(value, (*path, _slug(str(name or number))))
+
+
+def _day(value: Any) -> date | None:
+    if isinstance(value, date):
+        return value
+    try:
+        return date.fromisoformat(str(value)) if value else None
+    except ValueError:
+        return None
+
+
+def _slug(text: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:60]
+
+
+# ---- alarms --------------------------------------------------------------------------------------
+
+
+def alarm_findings(settings: Settings, content: Content) -> Iterator[Finding]:
+    """Paths that are not set up, and what is wrong with the rota."""
+    who = "Administrator"
+    try:
+        state = alarms.state(settings, str(content.hours.get("timezone", "Europe/London")))
+    except ContentError as error:
+        yield Finding("alarms.rota", ALARMS, str(error), "Mend alarms.yml of the force.", who)
+        return
+    begins = {"mail": "Mail is not set up", "webhook": "The webhook is not set up"}
+    for path in state.missing:
+        why = next((p for p in state.problems if p.startswith(begins[path])), begins[path] + ".")
+        yield Finding(
+            f"alarms.{path}", ALARMS, "A P1 that nobody opens does not leave this system by "
+            f"{'mail' if path == 'mail' else 'a webhook'}. Two paths are needed.", why, who,
+            True, digest_of(why),
+        )  # fmt: skip
+    for problem in state.problems:
+        if not problem.startswith(tuple(begins.values())):
+            yield Finding(
+                f"alarms.{_slug(problem)}", ALARMS, problem,
+                "Mend the setting that it names, or alarms.yml of the force.", who,
+                # A mail without a link still says where to look.
+                not problem.startswith("FRONTCOUNTER_DESK_URL"),
+            )  # fmt: skip
+
+
+# ---- secrets and addresses -----------------------------------------------------------------------
+
+
+def is_weak(secret: str) -> bool:
+    """Whether somebody could guess it: short, of few letters, or one of those that examples use."""
+    lowered = secret.lower()
+    return (
+        len(secret) < SHORTEST_SECRET
+        or len(set(secret)) < 6
+        or any(lowered.startswith(word) or f"-{word}" in lowered for word in _OBVIOUS)
+    )
+
+
+def security_findings(settings: Settings, platforms: Mapping[str, Platform]) -> Iterator[Finding]:
+    """Secrets that are missing or weak, and addresses that are not safe."""
+    new = "Set {} to a long random one: `python3 -c 'import secrets; print(secrets.token_urlsafe(32))'`."
+    secrets = {
+        "assistant": ("FRONTCOUNTER_ASSISTANT_SECRET", settings.assistant_secret, True),
+        "key": ("FRONTCOUNTER_SECRET_KEY", settings.secret_key.get_secret_value(), True),
+        "telegram": (
+            "FRONTCOUNTER_TELEGRAM_SECRET", settings.telegram_secret.get_secret_value(),
+            "telegram" in platforms and settings.telegram_mode == "webhook",
+        ),
+        "alarm-webhook": (
+            "FRONTCOUNTER_ALARM_WEBHOOK_SECRET", settings.alarm_webhook_secret.get_secret_value(),
+            bool(settings.alarm_webhook_url),
+        ),
+    }  # fmt: skip
+    for name, (variable, value, needed) in secrets.items():
+        if needed and is_weak(value):
+            what = "is easy to guess" if value else "is missing"
+            yield Finding(f"secret.{name}", SECURITY, f"{variable} {what}.", new.format(variable), "Operator")
+    if not settings.secure_cookies:
+        yield Finding(
+            "web.secure-cookies", SECURITY, "Cookies of the pages may travel unencrypted.",
+            "Serve over HTTPS and set FRONTCOUNTER_SECURE_COOKIES=true.", "Operator",
+        )  # fmt: skip
+    address = urlsplit(settings.public_url)
+    if address.scheme != "https" or not address.hostname:
+        yield Finding(
+            "web.public-url", SECURITY, "It is not known by which HTTPS address the public comes.",
+            "Set FRONTCOUNTER_PUBLIC_URL, such as https://chat.force.example.", "Operator",
+        )  # fmt: skip
+
+
+# ---- backups' key and the kind of database -------------------------------------------------------
+
+
+def key_findings(settings: Settings) -> Iterator[Finding]:
+    """The key for backups, and what the database is."""
+    try:
+        archive.read_recipient(settings.backup_key_file)
+        if settings.backup_key_file is not None and archive.holds_private_key(settings.backup_key_file):
+            yield Finding(
+                "backup.private-key", DATA, "The private key of backups lies on this server.",
+                "Keep it elsewhere, and name the file that ends in .pub.", "Operator", False,
+            )  # fmt: skip
+    except SettingError as error:
+        yield Finding("backup.key", DATA, "No backup can be made.", str(error), "Operator")
+    if settings.database_url.startswith("sqlite"):
+        yield Finding(
+            "database.sqlite", DATA, "The database is SQLite: one gateway on one machine, no stand-in.",
+            "Name a PostgreSQL in FRONTCOUNTER_DATABASE_URL; a backup can be restored into it.", "Operator",
+            False,
+        )  # fmt: skip
+    if not settings.redis_url:
+        yield Finding(
+            "redis.none", DATA, "No Redis is named: replies are up to a second slower.",
+            "Name one in FRONTCOUNTER_REDIS_URL.", "Operator", False,
+        )  # fmt: skip
+    if settings.demo:
+        yield Finding(
+            "demo.setting", DATA, "This is a demonstration.", "Take FRONTCOUNTER_DEMO away.", "Operator"
+        )
+
+
+# ---- what the database says ----------------------------------------------------------------------
+
+
+async def stored_findings(around: Surroundings, content: Content) -> AsyncIterator[Finding]:
+    """Staff, tests of alarms, backups, and what a demonstration has left behind."""
+    async with around.store.read() as connection:
+        people = list((await connection.execute(select(Staff.__table__).order_by(Staff.username))).all())
+        members: dict[str, set[int]] = defaultdict(set)
+        for row in await connection.execute(select(StaffTeam.staff_id, StaffTeam.team)):
+            members[row.team].add(row.staff_id)
+        tested = {row.path: row.at for row in await connection.execute(_tests())}
+        backup = (
+            await connection.execute(select(func.max(Audit.at)).where(Audit.action == "backup"))
+        ).scalar_one_or_none()
+        chats = (await connection.execute(select(func.count()).select_from(Conversation))).scalar_one()
+    able = {p.id for p in people if p.active and p.totp_confirmed_at and p.role in ANSWERING_ROLES}
+    for finding in p1_findings(content, {team: len(ids & able) for team, ids in members.items()}):
+        yield finding
+    for person in people:
+        if person.active and person.totp_confirmed_at is None:
+            yield Finding(
+                f"staff.second-factor.{person.username}", PEOPLE,
+                f"{person.name} has no second factor.",
+                "Let them sign in and set it up, or suspend the account.", person.name,
+            )  # fmt: skip
+    for role in ("supervisor", "admin"):
+        if not any(p.active and p.role == role for p in people):
+            yield Finding(
+                f"staff.no-{role}", PEOPLE, f"Nobody has the role {role}.",
+                "Invite somebody with `frontcounter staff invite`.", "Operator",
+            )  # fmt: skip
+    for path in alarms.PATHS:
+        if path not in tested or tested[path] < now() - timedelta(days=TEST_DAYS):
+            yield Finding(
+                f"alarms.test.{path}", ALARMS,
+                f"No test alarm got through by {path} in the last {TEST_DAYS} days.",
+                "Run `frontcounter alarm test`, or use the desk's page, and see it arrive.", "Supervisor",
+            )  # fmt: skip
+    if backup is None or backup < now() - timedelta(hours=BACKUP_HOURS):
+        yield Finding(
+            "backup.recent", DATA, f"There is no backup of the last {BACKUP_HOURS} hours.",
+            "Run `frontcounter backup --out FOLDER --keep 14` every night, and once now.", "Operator",
+        )  # fmt: skip
+    made_up = [p for p in people if (p.username, p.name) in around.demo_staff]
+    for person in made_up:
+        if person.active:
+            yield Finding(
+                f"demo.account.{person.username}", DATA,
+                f"The demonstration's account {person.username} can sign in.",
+                "Suspend it, or begin with an empty database.", "Administrator",
+            )  # fmt: skip
+    if made_up and chats:
+        yield Finding(
+            "demo.chats", DATA, f"This database was used for a demonstration, and holds {chats} chats.",
+            "Begin with an empty database.", "Operator",
+        )  # fmt: skip
+
+
+def _tests() -> Any:
+    return (
+        select(AlarmAttempt.path, func.max(AlarmAttempt.ended_at).label("at"))
+        .join(Alarm, Alarm.id == AlarmAttempt.alarm_id)
+        .where(Alarm.kind == "test", AlarmAttempt.result == "taken")
+        .group_by(AlarmAttempt.path)
+    )
+
+
+def p1_findings(content: Content, able: Mapping[str, int]) -> Iterator[Finding]:
+    """Whether every P1 reaches a team that is there day and night, and has people who can sign in.
+
+    Args:
+        content: the live release.
+        able: for each team, how many of its members could answer now.
+    """
+    teams: Mapping[str, Any] = content.teams.get("teams", {})
+    routed: dict[str, list[str]] = defaultdict(list)
+    for category in content.teams.get("routes", {}):
+        routed[content.team_for(category, "P1")].append(category)
+    serving: dict[str, list[str]] = defaultdict(list)
+    for team, categories in routed.items():
+        own = teams.get(team, {})
+        cover = team if own.get("round_the_clock") else own.get("covered_by")
+        other = teams.get(cover or "", {})
+        if not other.get("round_the_clock") or "P1" not in other.get("grades", ()):
+            yield Finding(
+                f"people.p1-hours.{team}", PEOPLE,
+                f"A P1 of {', '.join(categories)} goes to the team {team}: nobody is there for it at night.",
+                "In teams.yml, route it to a team with `round_the_clock: true` and P1, or name one as "
+                "`covered_by`. Then run `frontcounter publish`.",
+                "Supervisor", True, digest_of([own, other, categories]),
+            )  # fmt: skip
+        else:
+            serving[str(cover)] += categories
+    for team in serving:
+        if able.get(team, 0) < P1_STAFF:
+            yield Finding(
+                f"people.p1-staff.{team}", PEOPLE,
+                f"The team {team} answers every P1 day and night, but {able.get(team, 0)} of its members "
+                f"can sign in with a second factor. It needs {P1_STAFF} at least.",
+                "Invite them with `frontcounter staff invite`, and let them set up their second factor.",
+                "Administrator",
+            )  # fmt: skip
+
+
+# ---- the outside ---------------------------------------------------------------------------------
+
+
+async def channel_findings(around: Surroundings) -> AsyncIterator[Finding]:
+    """Whether the platforms know us, and the assistant answers with the model of these sources."""
+    names = sorted(around.platforms)
+    answers = await asyncio.gather(*(around.platforms[name].reachable() for name in names))
+    for name, answer in zip(names, answers, strict=True):
+        if answer is not None:
+            yield Finding(
+                f"channel.{name}", CHANNELS, f"The channel {name} cannot be reached: {answer.rstrip('.')}.",
+                "Check its token and address, and the way out of this network.", "Operator",
+            )  # fmt: skip
+    settings = around.settings
+    expected = await asyncio.to_thread(_expected_release, settings.models)
+    loaded = await asyncio.gather(
+        *(_loaded(url, settings.assistant_secret) for url in settings.assistant_urls)
+    )
+    for url, release in zip(settings.assistant_urls, loaded, strict=True):
+        place = urlsplit(url).netloc
+        if release is None:
+            yield Finding(
+                f"assistant.unreachable.{place}", CHANNELS, f"The assistant at {place} does not answer.",
+                "Start it, and check FRONTCOUNTER_ASSISTANT_URLS and FRONTCOUNTER_ASSISTANT_SECRET.", "Operator",
+            )  # fmt: skip
+        elif expected is None:
+            yield Finding(
+                f"assistant.untrained.{place}", CHANNELS,
+                "There is no model of these sources here, so what the assistant loaded cannot be compared.",
+                "Run `frontcounter train`, and let FRONTCOUNTER_MODELS name the same folder as the assistant's.",
+                "Operator",
+            )  # fmt: skip
+        elif release != expected:
+            yield Finding(
+                f"assistant.model.{place}", CHANNELS,
+                f"The assistant at {place} runs another model than the one of these sources.",
+                "Run `frontcounter train`, then start the assistant again.", "Operator", True,
+                digest_of([release, expected]),
+            )  # fmt: skip
+
+
+def _expected_release(models: Path) -> str | None:
+    path = model_path(models)
+    if not path.is_file():
+        return None
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:12]
+
+
+async def _loaded(url: str, secret: str) -> str | None:
+    """The release that one replica of the assistant has loaded; None: no answer."""
+    try:
+        async with httpx.AsyncClient(timeout=_STATUS_SECONDS, trust_env=False) as http:
+            answer = await http.get(
+                f"{url}/webhooks/gateway/status", headers={"X-Front-Counter-Secret": secret}
+            )
+            return str(answer.json()["release"]) if answer.status_code == 200 else None
+    except (httpx.HTTPError, ValueError, KeyError):
+        return None
