@@ -30,10 +30,10 @@ fi
 @"$(PYTHON)" scripts/setup.py
 endef
 
-.PHONY: help setup demo train test check format evaluate drills bench smoke screenshots assets lock clean
+.PHONY: help setup demo train test check format evaluate drills soak drill-restore bench smoke screenshots assets lock clean
 
 help: ## List the commands
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: ## Install everything into this folder (quick when nothing changed)
 	$(SETUP)
@@ -72,6 +72,14 @@ evaluate: ## Answer the questions of FILE= and write the results to OUT=
 drills: ## Break parts of the running system and watch what happens (FAULT= for one)
 	$(SETUP)
 	@exec $(GATEWAY) -m tests.drills $(if $(FAULT),--fault "$(FAULT)") $(ARGS)
+
+drill-restore: ## Lose the database under traffic, restore it, count what is missing
+	$(SETUP)
+	@exec $(GATEWAY) -m tests.drills.restore $(ARGS)
+
+soak: ## Mixed traffic for half an hour, every process restarted (ARGS="--minutes 3" for less)
+	$(SETUP)
+	@exec $(GATEWAY) -m tests.soak $(ARGS)
 
 bench: ## Measure speed and memory
 	$(SETUP)

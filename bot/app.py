@@ -17,10 +17,15 @@ from typing import Any
 import structlog
 from sanic import HTTPResponse, Request, Sanic, json
 from sanic.exceptions import SanicException
+from sanic.server.async_server import AsyncioServer
 
 from bot import console
+from bot.accounts import DEMO_STAFF
 from bot.assistant import Content
+from bot.assurance.live import Gate
+from bot.assurance.readiness import Surroundings, look
 from bot.channels.parts import Parts, Platform
+from bot.channels.telegram import Telegram
 from bot.channels.webchat import WebChat
 from bot.core import Core, build_core
 from bot.errors import (
@@ -32,11 +37,17 @@ from bot.errors import (
 )
 from bot.knowledge.releases import seed
 from bot.messages import Actor
+from bot.monitor import Monitor
 from bot.settings import Settings
 from bot.store import Store
 from bot.store.migrate import migrate
 
 log = structlog.get_logger(__name__)
+
+REQUEST_SECONDS = 12.0
+"""How long a request under way may take to end; the slowest of ours waits three seconds on purpose."""
+LEAVING_SECONDS = 0.3
+"""How long a stopping gateway still listens: clients that are busy learn of it in their next answer."""
 
 
 @dataclass(slots=True)
@@ -48,11 +59,20 @@ class Gateway:
     desk: Sanic[Any, Any]
     parts: Parts
     platforms: Sequence[Platform]
+    monitor: Monitor
+    gate: Gate
 
 
 def platforms(settings: Settings) -> dict[str, Platform]:
-    """Every channel that is switched on, by name."""
-    return {"webchat": WebChat(settings)}
+    """Every channel that is switched on, by name.
+
+    Raises:
+        SettingError: a setting of a channel is wrong.
+    """
+    chosen: dict[str, Platform] = {"webchat": WebChat(settings)}
+    if settings.telegram_token.get_secret_value():
+        chosen["telegram"] = Telegram(settings)
+    return chosen
 
 
 def build(settings: Settings, extra: Sequence[Platform] = ()) -> Gateway:
@@ -63,15 +83,23 @@ def build(settings: Settings, extra: Sequence[Platform] = ()) -> Gateway:
     """
     chosen = {**platforms(settings), **{p.channel.name: p for p in extra}}
     core = build_core(settings, {name: platform.channel for name, platform in chosen.items()})
-    parts = Parts(settings, core.store, core.bell, core.door, core.content)
+    parts = Parts(settings, core.store, core.bell, core.door, core.content, core.screen, core.streams)
+    monitor = Monitor(core)
     public = _app(f"public-{core.name}", settings)
     for platform in chosen.values():
         public.blueprint(platform.blueprint(parts))
-    _health(public, core)
+    monitor.add_to(public, "public", inside=False)
     desk = _app(f"desk-{core.name}", settings)
     desk.blueprint(console.blueprint(core))
-    _health(desk, core)
-    return Gateway(core, public, desk, parts, tuple(chosen.values()))
+    monitor.add_to(desk, "desk", inside=True)
+    around = Surroundings(settings, core.store, chosen, DEMO_STAFF)
+    gate = Gate(settings, core.store, chosen, lambda: look(around))
+    return Gateway(core, public, desk, parts, tuple(chosen.values()), monitor, gate)
+
+
+def surroundings(settings: Settings, store: Store) -> Surroundings:
+    """What `frontcounter ready` looks at."""
+    return Surroundings(settings, store, platforms(settings), DEMO_STAFF)
 
 
 def _app(name: str, settings: Settings) -> Sanic[Any, Any]:
@@ -109,24 +137,11 @@ def _app(name: str, settings: Settings) -> Sanic[Any, Any]:
         if isinstance(error, SanicException):
             message = "Not found." if error.status_code == 404 else str(error)
             return json({"error": message}, status=error.status_code, headers=error.headers)
-        log.error("request.failed", path=request.path, exc_info=error)
+        # The route, never the path: an address can carry a token.
+        log.error("request.failed", route=getattr(request.route, "path", None), exc_info=error)
         return json({"error": "Something went wrong here. Please try again."}, status=500)
 
     return app
-
-
-def _health(app: Sanic[Any, Any], core: Core) -> None:
-    @app.get("/healthz", name="healthz")
-    async def _healthz(_request: Request) -> HTTPResponse:
-        return json({"ok": True})
-
-    @app.get("/readyz", name="readyz")
-    async def _readyz(_request: Request) -> HTTPResponse:
-        store = core.started and await core.store.ping()
-        assistant = await core.assistant.is_ready()
-        body = {"store": store, "assistant": assistant, "redis": core.bell.connected}
-        # Without Rasa or Redis the gateway still does its duty: only the store is vital.
-        return json(body, status=200 if store else 503)
 
 
 async def prepare(store: Store, content: Content) -> None:
@@ -142,7 +157,7 @@ async def prepare(store: Store, content: Content) -> None:
 async def serve(
     settings: Settings, extra: Sequence[Platform] = (), *, ready: asyncio.Event | None = None
 ) -> None:
-    """Serve until SIGTERM or SIGINT; turns and sends under way end first.
+    """Serve until SIGTERM or SIGINT, then end without cutting anything short.
 
     A database that is away at the start is waited for: until then the door answers 503, with the
     safety words for whoever is in danger.
@@ -160,7 +175,7 @@ async def serve(
         listen(settings.public_host, settings.public_port, "FRONTCOUNTER_PUBLIC_PORT"),
         listen(settings.desk_host, settings.desk_port, "FRONTCOUNTER_DESK_PORT"),
     ]
-    servers = []
+    servers: list[AsyncioServer] = []
     for app, listener in zip((gateway.public, gateway.desk), sockets, strict=True):
         server = await app.create_server(sock=listener, return_asyncio_server=True)
         if server is None:
@@ -169,10 +184,12 @@ async def serve(
         await server.start_serving()  # type: ignore[no-untyped-call]
         servers.append(server)
     running = [
-        asyncio.create_task(platform.run(gateway.parts), name=f"channel-{platform.channel.name}")
+        asyncio.create_task(_run(platform, gateway), name=f"channel-{platform.channel.name}")
         for platform in gateway.platforms
     ]
-    preparing = asyncio.create_task(_prepare_until_done(core, stop, ready))
+    # What the door cannot store is told even while the database has never answered.
+    core.alarms.start(scan=False)
+    preparing = asyncio.create_task(_prepare_until_done(gateway, stop, ready))
     # A start that fails for good must not leave a door open with nobody behind it.
     preparing.add_done_callback(lambda _: None if core.started else stop.set())
     log.info("gateway.serving", public=settings.public_port, desk=settings.desk_port)
@@ -180,24 +197,60 @@ async def serve(
         await stop.wait()
     finally:
         log.info("gateway.stopping")
-        for server in servers:
-            with suppress(Exception):
-                server.close()  # type: ignore[no-untyped-call]
+        deadline = loop.time() + settings.stop_seconds
+        await _end_requests(gateway, servers, deadline)
         for task in running:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
         preparing.cancel()
         failed = (await asyncio.gather(preparing, return_exceptions=True))[0]
-        async with asyncio.timeout(settings.stop_seconds + 5):
-            await core.stop(settings.stop_seconds)
+        with suppress(TimeoutError):
+            async with asyncio.timeout_at(deadline + 5):
+                await core.stop(max(1.0, deadline - loop.time()))
+        log.info("gateway.stopped")
         if isinstance(failed, Exception):
             raise failed
 
 
-async def _prepare_until_done(core: Core, stop: asyncio.Event, ready: asyncio.Event | None) -> None:
+async def _end_requests(gateway: Gateway, servers: Sequence[AsyncioServer], deadline: float) -> None:
+    """Take no new request, let those under way end, and send the pages' streams elsewhere.
+
+    First readiness says 503 and each answer closes its connection, so that whoever is busy leaves by
+    itself; then the listeners close; a connection is cut only when it is idle, or at the deadline.
+    """
+    loop = asyncio.get_running_loop()
+    deadline = min(deadline, loop.time() + REQUEST_SECONDS + gateway.core.settings.stop_wait_seconds)
+    gateway.monitor.stopping = True
+    await asyncio.sleep(max(LEAVING_SECONDS, gateway.core.settings.stop_wait_seconds))
+    for server in servers:
+        with suppress(Exception):
+            server.close()  # type: ignore[no-untyped-call]
+    gateway.core.streams.close()
+    while loop.time() < deadline:
+        connections = [one for server in servers for one in server.connections]
+        if not connections:
+            return
+        for connection in connections:
+            # Bytes that have come and were not looked at yet are a request under way.
+            if not connection.recv_buffer:
+                connection.close_if_idle()
+        await asyncio.sleep(0.05)
+    log.warning("gateway.requests_cut", count=sum(len(server.connections) for server in servers))
+
+
+async def _run(platform: Platform, gateway: Gateway) -> None:
+    """Let a channel do what it does by itself, once it may."""
+    await gateway.gate.wait(platform.channel.name)
+    await platform.run(gateway.parts)
+
+
+async def _prepare_until_done(gateway: Gateway, stop: asyncio.Event, ready: asyncio.Event | None) -> None:
+    core = gateway.core
     while not stop.is_set():
         try:
             await prepare(core.store, core.content.current)
+            # Before anything is sent: a live channel that is not ready ends this start.
+            await gateway.gate.judge()
         except UnavailableError:
             log.warning("gateway.waiting_for_store")
             await asyncio.sleep(1.0)
@@ -206,6 +259,9 @@ async def _prepare_until_done(core: Core, stop: asyncio.Event, ready: asyncio.Ev
     await core.start()
     if ready is not None:
         ready.set()
+    await gateway.gate.warn()
+    if gateway.gate.report is not None:
+        core.open_items = len(gateway.gate.report.blocking)
 
 
 def listen(host: str, port: int, variable: str) -> socket.socket:

@@ -8,7 +8,9 @@ import errno
 import sys
 from collections.abc import Sequence
 
-from bot.commands import running, staff
+import uvloop
+
+from bot.commands import alarms, backup, ready, running, staff
 from bot.errors import FrontCounterError
 from bot.logs import set_up_logs
 from bot.settings import load_settings
@@ -23,7 +25,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         settings = load_settings()
         set_up_logs(settings.log_level, plain=chosen.command in ("demo", "evaluate", "train"))
-        return int(asyncio.run(chosen.run(settings, chosen)) or 0)
+        # Sanic's own choice of loop, which it makes only for servers that it starts itself.
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            return int(runner.run(chosen.run(settings, chosen)) or 0)
     except KeyboardInterrupt:
         return 130
     except FrontCounterError as error:
@@ -42,7 +46,7 @@ def _fail(sentence: str) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="frontcounter", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    for group in (running, staff):
+    for group in (running, staff, backup, alarms, ready):
         group.add(commands)
     return parser
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ctypes
-import hashlib
 import os
 import secrets
 import shutil
@@ -26,13 +25,13 @@ import httpx
 import structlog
 
 from bot.errors import SettingError, UnavailableError
+from bot.services import actions_command, assistant_command, is_ours, model_path, rasa_environment
 from bot.settings import ROOT, Settings
 
 log = structlog.get_logger(__name__)
 
 RASA_PYTHON = ROOT / ".venv-assistant" / "bin" / "python"
 START_SECONDS = 180.0
-MODEL_SOURCES = ("config.yml", "domain.yml", "data/faq", "data/nlu", "data/rules", "bot/nlu")
 _PR_SET_PDEATHSIG = 1
 
 
@@ -43,44 +42,10 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def model_sources_hash(root: Path = ROOT) -> str:
-    """A short hash over everything that a model is trained from."""
-    digest = hashlib.sha256()
-    for name in MODEL_SOURCES:
-        path = root / name
-        files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
-        for file in files:
-            if "__pycache__" in file.parts:
-                continue
-            digest.update(str(file.relative_to(root)).encode())
-            digest.update(file.read_bytes())
-    return digest.hexdigest()[:12]
-
-
-def model_path(models: Path) -> Path:
-    """Where the model of the present sources belongs."""
-    return models / f"frontcounter-{model_sources_hash()}.tar.gz"
-
-
 def _with_parent() -> None:
     """In the child: end when the parent ends, even if the parent is killed (Linux only)."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
-def rasa_environment(**extra: str) -> dict[str, str]:
-    """The environment of Rasa's processes: no telemetry, few words, our settings."""
-    return {
-        **os.environ,
-        "RASA_TELEMETRY_ENABLED": "false",
-        "TF_CPP_MIN_LOG_LEVEL": "3",
-        "TF_ENABLE_ONEDNN_OPTS": "0",
-        "SANIC_WORKERS": "1",
-        "OMP_NUM_THREADS": "1",
-        "PYTHONDONTWRITEBYTECODE": "",
-        "PYTHONPATH": str(ROOT),
-        **extra,
-    }
 
 
 @dataclass(slots=True)
@@ -141,35 +106,20 @@ class Stack:
             SettingError: the assistant's environment is missing, or the training failed.
         """
         path = model_path(self.models)
-        if path.is_file():
+        if is_ours(path):
             return path
         if not RASA_PYTHON.exists():
             raise SettingError("The assistant's environment is missing. Run `make setup` first.")
-        self.models.mkdir(parents=True, exist_ok=True)
         log.info("stack.training", model=path.name)
         process = await self.spawn(
             "training",
-            [
-                str(RASA_PYTHON), "-m", "rasa", "train", "--fixed-model-name", path.name,
-                "--out", str(self.folder),
-            ],
-            env=rasa_environment(FRONTCOUNTER_ASSISTANT_SECRET=self.secret),
-        )  # fmt: skip
+            [str(RASA_PYTHON), "-m", "bot.services", "train"],
+            env=rasa_environment(FRONTCOUNTER_MODELS=str(self.models), TMPDIR=str(self.folder)),
+        )
         code = await process.child.wait()
         self.processes.remove(process)
-        built = self.folder / path.name
-        if code != 0 or not built.is_file():
+        if code != 0 or not is_ours(path):
             raise SettingError(f"The model could not be trained. The last words were:\n{process.tail(12)}")
-        try:
-            moved = path.with_suffix(".part")
-            shutil.move(built, moved)
-            moved.rename(path)
-        except OSError as error:
-            raise SettingError(
-                f"The model could not be written to {self.models.name}/: {error.strerror}."
-            ) from error
-        for old in sorted(self.models.glob("frontcounter-*.tar.gz"), key=lambda p: p.stat().st_mtime)[:-3]:
-            old.unlink(missing_ok=True)
         return path
 
     async def start_actions(self) -> None:
@@ -177,10 +127,7 @@ class Stack:
         self.actions_port = self.actions_port or free_port()
         await self.spawn(
             "actions",
-            [
-                str(RASA_PYTHON), "-m", "rasa_sdk", "--actions", "actions",
-                "--port", str(self.actions_port),
-            ],
+            actions_command(str(RASA_PYTHON), self.actions_port),
             # Without SANIC_HOST the action server listens on every address.
             env=rasa_environment(
                 FRONTCOUNTER_FORCE=str(self.settings.force), SANIC_HOST="127.0.0.1"
@@ -194,11 +141,10 @@ class Stack:
         endpoints = "endpoints.production.yml" if self.redis_url else "endpoints.yml"
         return await self.spawn(
             "rasa",
-            [
-                str(RASA_PYTHON), "-m", "rasa", "run", "--model", str(model),
-                "--endpoints", endpoints, "--credentials", "credentials.yml",
-                "--interface", "127.0.0.1", "--port", str(self.assistant_port),
-            ],
+            assistant_command(
+                str(RASA_PYTHON), str(model), endpoints=endpoints, host="127.0.0.1",
+                port=self.assistant_port,
+            ),
             env=rasa_environment(
                 FRONTCOUNTER_ASSISTANT_SECRET=self.secret,
                 FRONTCOUNTER_REDIS_URL=self.redis_url,
