@@ -26,10 +26,17 @@ from bot.nlu.classifier import Example, IntentModel, Options, train
 from bot.nlu.faq import risk_of, written_about
 from bot.nlu.normalise import normalise
 from bot.nlu.payloads import intent_attributes
-from bot.nlu.sentences import MODEL_SHA256, Vectors, shared_sentence_vectors
+from bot.nlu.sentences import (
+    MODEL_SHA256,
+    SentenceVectors,
+    Vectors,
+    sentence_model,
+    shared_sentence_vectors,
+)
 
 _LOG = logging.getLogger(__name__)
 _ORIGIN = "FrontCounterSentenceFeaturizer"
+_SENTENCE_MODEL = "sentence.onnx"
 
 
 def _code_fingerprint() -> str:
@@ -40,9 +47,19 @@ def _code_fingerprint() -> str:
     return digest.hexdigest()
 
 
-@DefaultV1Recipe.register(DefaultV1Recipe.ComponentType.MESSAGE_FEATURIZER, is_trainable=False)
+@DefaultV1Recipe.register(DefaultV1Recipe.ComponentType.MESSAGE_FEATURIZER, is_trainable=True)
 class FrontCounterSentenceFeaturizer(GraphComponent):  # type: ignore[misc]
-    """Give each message its sentence vector."""
+    """Give each message its sentence vector.
+
+    Nothing is learned: training builds the sentence model and keeps it in Rasa's own, so that a server
+    has all it needs in one file.
+    """
+
+    def __init__(self, model_storage: ModelStorage, resource: Resource) -> None:
+        """Keep where the sentence model is stored."""
+        self._model_storage = model_storage
+        self._resource = resource
+        self._vectors: SentenceVectors | None = None
 
     @staticmethod
     def required_packages() -> list[str]:
@@ -57,28 +74,52 @@ class FrontCounterSentenceFeaturizer(GraphComponent):  # type: ignore[misc]
         resource: Resource,
         execution_context: ExecutionContext,
     ) -> FrontCounterSentenceFeaturizer:
-        """Create the component (nothing is trained)."""
-        return cls()
+        """Create the component for training."""
+        return cls(model_storage, resource)
+
+    @classmethod
+    def load(
+        cls,
+        config: dict[str, Any],
+        model_storage: ModelStorage,
+        resource: Resource,
+        execution_context: ExecutionContext,
+        **kwargs: Any,
+    ) -> FrontCounterSentenceFeaturizer:
+        """Load the kept sentence model."""
+        found = cls(model_storage, resource)
+        with model_storage.read_from(resource) as folder:
+            found._vectors = SentenceVectors((Path(folder) / _SENTENCE_MODEL).read_bytes())
+        return found
 
     @classmethod
     def fingerprint_addon(cls, config: dict[str, Any]) -> str:
         """Make Rasa's cache see changes of our modules."""
         return _code_fingerprint()
 
+    def train(self, training_data: TrainingData) -> Resource:
+        """Build the sentence model and keep it."""
+        with self._model_storage.write_to(self._resource) as folder:
+            (Path(folder) / _SENTENCE_MODEL).write_bytes(sentence_model())
+        return self._resource
+
     def process_training_data(self, training_data: TrainingData) -> TrainingData:
         """Add vectors to all examples that have a text."""
         examples = [example for example in training_data.training_examples if example.get(TEXT)]
         texts = [normalise(example.get(TEXT)) for example in examples]
-        vectors = shared_sentence_vectors().many(texts)
-        for example, vector in zip(examples, vectors, strict=True):
+        for example, vector in zip(examples, self._loaded().many(texts), strict=True):
             _add_vector(example, vector)
         return training_data
 
     def process(self, messages: list[Message]) -> list[Message]:
         """Add vectors to messages from the public."""
+        vectors = self._loaded()
         for message in messages:
-            _add_vector(message, shared_sentence_vectors().one(normalise(message.get(TEXT) or "")))
+            _add_vector(message, vectors.one(normalise(message.get(TEXT) or "")))
         return messages
+
+    def _loaded(self) -> SentenceVectors:
+        return self._vectors or shared_sentence_vectors()
 
 
 @DefaultV1Recipe.register(DefaultV1Recipe.ComponentType.INTENT_CLASSIFIER, is_trainable=True)
@@ -185,4 +226,4 @@ def _vector(message: Message) -> Vectors:
         if features.origin == _ORIGIN and features.attribute == TEXT:
             vector: Vectors = features.features[0]
             return vector
-    return shared_sentence_vectors().one(normalise(message.get(TEXT) or ""))
+    raise LookupError("the message has no sentence vector")

@@ -14,6 +14,7 @@ are noticed here is told at `_WatchedEndpoint`.
 from __future__ import annotations
 
 import asyncio
+import gc
 import hashlib
 import logging
 import time
@@ -143,6 +144,10 @@ class GatewayChannel(InputChannel):  # type: ignore[misc]
             await _parse(processor, "where is the police station")
         except RequestError:
             _LOG.warning("No model is loaded.")
+        # Rasa and TensorFlow leave half a million objects that live as long as the process. Without
+        # this, each full collection would walk through them all in the middle of somebody's turn.
+        gc.collect()
+        gc.freeze()
 
     async def _turn(self, request: Request) -> HTTPResponse:
         turn = read_turn(_body(request))
@@ -153,7 +158,7 @@ class GatewayChannel(InputChannel):  # type: ignore[misc]
         async def run_once() -> Answer:
             async with self._turns.alone(turn.conversation):
                 kept = (
-                    store.kept_answer(turn.key)
+                    store.kept_answer(turn.conversation, turn.key)
                     if isinstance(store, FrontCounterTrackerStore)
                     else self._answers.get(turn.key)
                 )

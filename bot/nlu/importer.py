@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from rasa.shared.core.domain import KEY_RESPONSES, Domain
 from rasa.shared.importers.rasa import RasaFileImporter
+from rasa.shared.nlu.training_data.training_data import TrainingData
 from rasa.shared.utils.common import cached_method
 
 
@@ -29,7 +30,11 @@ class FrontCounterImporter(RasaFileImporter):  # type: ignore[misc]
                 responses[f"utter_{label}"] = [{"custom": {"answer": slug}}]
         return domain.merge(Domain.from_dict({KEY_RESPONSES: dict(sorted(responses.items()))}))
 
+    def get_nlu_data(self, language: str | None = "en") -> TrainingData:
+        """Return the training examples (read once: reading is most of what a small training costs)."""
+        return self._examples()
+
     @cached_method  # type: ignore[untyped-decorator]
-    def get_nlu_data(self, language: str | None = "en") -> object:
-        """Return the training examples (read once: the domain needs them too)."""
-        return super().get_nlu_data(language)
+    def _examples(self) -> TrainingData:
+        # Rasa asks with and without a language; the examples are the same.
+        return super().get_nlu_data()

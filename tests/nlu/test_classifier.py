@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sklearn.feature_extraction.text import TfidfVectorizer
 
 from bot.nlu.classifier import (
     Example,
@@ -66,6 +67,17 @@ def test_word_features_survive_the_disk(tmp_path: Path) -> None:
     words.save(tmp_path)
     before, after = words.transform(["stolen dog u"]), WordFeatures.load(tmp_path).transform(["stolen dog u"])
     assert np.allclose(before.toarray(), after.toarray())
+
+
+@pytest.mark.parametrize("text", ["stolen bike stolen bike u", "the dog, the DOG", "", "nothing of these"])
+def test_word_features_are_those_of_scikit_learn(text: str) -> None:
+    taught = ["stolen bike", "lost dog", "u ok", "the dog and the bike"]
+    theirs = [
+        TfidfVectorizer(analyzer="word", ngram_range=(1, 2), token_pattern=r"(?u)\b\w+\b", sublinear_tf=True),
+        TfidfVectorizer(analyzer="char_wb", ngram_range=(3, 5), sublinear_tf=True),
+    ]
+    expected = np.hstack([each.fit(taught).transform([text]).toarray() for each in theirs])
+    assert np.allclose(WordFeatures.fit(taught).transform([text]).toarray(), expected)
 
 
 @pytest.mark.parametrize(
