@@ -86,7 +86,8 @@ async def test_a_taken_port_ends_in_one_sentence() -> None:
     ],
 )
 async def test_a_bad_setting_ends_in_one_sentence_that_names_it(name: str, value: str) -> None:
-    code, said = await _command("serve", **{"FRONTCOUNTER_ASSISTANT_SECRET": "x" * 12, name: value})
+    own = {"FRONTCOUNTER_ASSISTANT_SECRET": "x" * 12, "FRONTCOUNTER_SECRET_KEY": "k" * 32, name: value}
+    code, said = await _command("serve", **own)
     assert code == 1
     assert name in said
     assert len(said.strip().splitlines()) == 1
@@ -136,6 +137,7 @@ async def test_the_evaluation_says_what_the_live_chat_does(stack: Stack, tmp_pat
             "FRONTCOUNTER_REDIS_URL": "",
             "FRONTCOUNTER_ASSISTANT_URLS": stack.assistant_url,
             "FRONTCOUNTER_ASSISTANT_SECRET": stack.secret,
+            "FRONTCOUNTER_SECRET_KEY": "a key of 32 letters, for this test",
             "FRONTCOUNTER_PUBLIC_PORT": str(port),
             "FRONTCOUNTER_DESK_PORT": str(free_port()),
         },
