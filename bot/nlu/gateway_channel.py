@@ -41,6 +41,7 @@ from sanic.response import json as json_response
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from bot.nlu.payloads import UNDERSTANDING, PayloadError, button_parse_data, without_command
+from bot.nlu.runner import run_straight
 from bot.nlu.tracker_store import FrontCounterTrackerStore
 from bot.nlu.turns import (
     Answer,
@@ -311,6 +312,7 @@ def _processor(agent: Agent | None) -> MessageProcessor:
     """
     if agent is None or not agent.is_ready():
         raise RequestError("no model is loaded", 503)
+    run_straight(agent.processor)
     return agent.processor
 
 
