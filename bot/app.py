@@ -106,6 +106,8 @@ def _app(name: str, settings: Settings) -> Sanic[Any, Any]:
     app: Sanic[Any, Any] = Sanic(name.replace(".", "-"), configure_logging=False)
     app.config.REQUEST_MAX_SIZE = settings.max_body_bytes
     app.config.REQUEST_TIMEOUT = 30
+    if settings.behind_proxy:
+        app.config.REAL_IP_HEADER = "x-real-ip"
     app.config.RESPONSE_TIMEOUT = 60
     app.config.KEEP_ALIVE_TIMEOUT = 75
     app.config.FALLBACK_ERROR_FORMAT = "json"

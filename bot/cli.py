@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import errno
+import os
 import sys
 from collections.abc import Sequence
 
@@ -30,6 +31,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return int(runner.run(chosen.run(settings, chosen)) or 0)
     except KeyboardInterrupt:
         return 130
+    except BrokenPipeError:
+        # `frontcounter ready | head`: whoever reads has had enough. Nothing more is said to them.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
     except FrontCounterError as error:
         return _fail(str(error))
     except OSError as error:

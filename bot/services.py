@@ -274,7 +274,11 @@ def _needed(name: str) -> str:
 
 
 def check(what: str) -> bool:
-    """Whether a service of this container answers as it should."""
+    """Whether a service of this container answers as it should.
+
+    Raises:
+        ServiceError: there is no such service.
+    """
     headers = {}
     if what == "assistant":
         what = f"http://127.0.0.1:{setting('ASSISTANT_PORT', '5005')}/webhooks/gateway/status"

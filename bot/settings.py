@@ -40,6 +40,11 @@ class Settings(BaseSettings):
     """Web chat messages that one person may send in a minute. A message in danger is never refused."""
     chat_per_address: int = Field(12_000, ge=1)
     """The same for one internet address: more where a proxy or an office hides many behind one."""
+    behind_proxy: bool = False
+    """A proxy of ours stands before us and writes each caller's address into X-Real-IP.
+
+    Without one this must stay off: anybody could write that header.
+    """
     poll_seconds: float = Field(1.0, gt=0, le=10)
     lease_seconds: float = Field(30.0, gt=1)
     send_timeout_seconds: float = Field(8.0, gt=0, le=30)

@@ -52,6 +52,8 @@ def main(arguments: list[str]) -> int:
         if not file.exists():
             opened = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o444)
             with os.fdopen(opened, "w", encoding="utf-8") as out:
+                # Whatever the umask says: who reads it in a container is not who made it here.
+                os.fchmod(opened, 0o444)
                 out.write(make() + "\n")
             print(f"made {name}")
         have[name] = file.read_text("utf-8").strip()

@@ -158,7 +158,13 @@ class Sessions:
         if not await self.still_open(connection, staff, forget_wrong=owes != "code"):
             raise SignInRefusedError
         if owes == "enrol":
-            # Nobody confirms a secret that an earlier session was shown.
+            # Nobody confirms a secret that an earlier session was shown, and no earlier session is shown
+            # the next one.
+            await connection.execute(
+                delete(StaffSession).where(
+                    StaffSession.staff_id == staff.id, StaffSession.second_factor.is_not(None)
+                )
+            )
             await connection.execute(
                 update(Staff)
                 .where(Staff.id == staff.id, Staff.totp_confirmed_at.is_(None))

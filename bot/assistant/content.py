@@ -11,7 +11,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +56,7 @@ class Content:
     outcomes: Mapping[str, Any]
 
     def render(self, text: str) -> str:
-        """Put the register's words where a contact is named.
+        """Put the register's words where a contact is named, and the force's name for {force}.
 
         Raises:
             ContentError: a key that the register does not hold.
@@ -73,7 +73,8 @@ class Content:
                 raise ContentError(f"Contact {found[1]} has no part {found[2]}.")
             return str(part)
 
-        return _CONTACT.sub(words, text).strip()
+        # Not `format`: what communications write may hold other braces.
+        return _CONTACT.sub(words, text).replace("{force}", str(self.force.get("name", ""))).strip()
 
     def line(self, key: str, **values: object) -> str:
         """One system sentence, filled in.
@@ -97,9 +98,31 @@ class Content:
             raise ContentError(f"The sentence '{key}' needs a value: {error}.") from error
 
     def answer(self, slug: str) -> str | None:
-        """The text of one FAQ answer, or None when this release does not carry it."""
+        """The text of one FAQ answer, or None when this release does not carry it whole."""
         faq = self.faqs.get(slug)
-        return None if faq is None else self.render(faq.answer)
+        try:
+            return None if faq is None else self.render(faq.answer)
+        except ContentError:
+            # `faults` keeps such an answer from being published. The person must not wait for ever.
+            return None
+
+    def faults(self) -> list[str]:
+        """What nobody could be shown: contacts and teams that are named and are not there."""
+        found = []
+        texts = {f"The answer '{slug}'": faq.answer for slug, faq in self.faqs.items()}
+        texts |= {f"The sentence '{key}'": text for key, text in self.lines.items()}
+        for what, text in texts.items():
+            try:
+                self.render(text)
+            except ContentError as error:
+                found.append(f"{what}: {error}")
+        teams = self.teams.get("teams", {})
+        named = {"default_team": self.teams.get("default_team")}
+        named |= {key: team["covered_by"] for key, team in teams.items() if team.get("covered_by")}
+        for category, route in self.teams.get("routes", {}).items():
+            named |= {f"{category}, {grade}": team for grade, team in route.items() if grade != "alert"}
+        found += [f"teams.yml ({what}): no team {team}." for what, team in named.items() if team not in teams]
+        return found
 
     def team_for(self, category: str, grade: str) -> str:
         """The team that a category of that grade is passed to."""
@@ -237,7 +260,7 @@ class LiveContent:
     """The words in force now: the files' at first, the live release's once it was read."""
 
     def __init__(self, files: Content) -> None:
-        self.current = files
+        self.current = self._files = files
         self._release_id: int | None = None
 
     async def refresh(self, store: Store) -> bool:
@@ -255,6 +278,9 @@ class LiveContent:
                     ReleaseItem.release_id == live
                 )
             )
-            self.current = content_from_items([(r.kind, r.key, r.body) for r in rows])
+            released = content_from_items([(r.kind, r.key, r.body) for r in rows])
+            # After an upgrade a release from before a sentence was added lends the file's: without
+            # it the turn that has to say it would break.
+            self.current = replace(released, lines={**self._files.lines, **released.lines})
             self._release_id = live
             return True

@@ -30,7 +30,7 @@ from bot.errors import ContentError, SettingError
 from bot.handover import alarms
 from bot.handover.ownership import ANSWERING_ROLES
 from bot.services import model_path
-from bot.settings import Settings
+from bot.settings import ROOT, Settings
 from bot.store import Store
 from bot.store.record import now
 from bot.store.tables import (
@@ -45,6 +45,8 @@ from bot.store.tables import (
     StaffTeam,
 )
 
+EXAMPLE = ROOT / "force" / "northumbria"
+"""The shipped force, which others copy."""
 P1_STAFF = 2
 """Members of staff that a team for P1 needs at least: one answers, one stands in."""
 TEST_DAYS = 30
@@ -149,6 +151,7 @@ async def look(around: Surroundings) -> Report:
     content = await _content(around)
     found = [
         *content_findings(content, around.settings.force),
+        *example_findings(content, around.settings.force),
         *alarm_findings(around.settings, content),
         *security_findings(around.settings, around.platforms),
         *key_findings(around.settings),
@@ -233,6 +236,57 @@ def _marks(kind: str, key: str, thing: Any, today: date) -> Iterator[Finding]:
             )  # fmt: skip
 
 
+def example_findings(content: Content, force: Path, example: Path = EXAMPLE) -> Iterator[Finding]:
+    """What another force's public would read about the shipped example: its name, its site, its places."""
+    if not example.is_dir():
+        return
+    theirs = load_yaml(example / "force.yml")
+    if content.force.get("name") == theirs["name"]:
+        return
+    names = {theirs["short_name"], theirs["public_site"], *theirs["counties"], *theirs["council_areas"]}
+    # A neighbour may share a county or a council: what its own force.yml names, its answers may.
+    ours = {place for key in ("counties", "council_areas") for place in content.force.get(key, ())}
+    things = [
+        (kind, key, body if kind == "faq" else body.get("body", body)) for kind, key, body in content.items()
+    ]
+    pages = force / "pages.yml"
+    if pages.is_file():
+        written = load_yaml(pages)
+        things += [("pages", name, fact) for name, fact in written.pop("facts", {}).items()]
+        things.append(("pages", "pages", written))
+    for kind, key, thing in things:
+        pattern = _any_of(names if kind == "force" else names - ours)
+        words = [match.group() for text in _public_words(thing) for match in pattern.finditer(text)]
+        found = sorted({word.casefold(): word for word in words}.values())
+        if not found:
+            continue
+        place = f"data/faq/{key}.yml" if kind == "faq" else f"{_FILES.get(kind, kind)}.yml of the force"
+        publish = " Then run `frontcounter publish`." if kind not in _NOT_RELEASED else ""
+        yield Finding(
+            f"example.{kind}" + (f".{key}" if key != kind else ""), CONTENT,
+            f"{_KINDS.get(kind, kind).capitalize()} “{key}” names the example force: {', '.join(found)}.",
+            f"Write your own words in {place}.{publish}", "Communications", True, digest_of(thing),
+        )  # fmt: skip
+
+
+def _any_of(names: Collection[str]) -> re.Pattern[str]:
+    return re.compile(r"\b(" + "|".join(re.escape(name) for name in sorted(names)) + r")\b", re.IGNORECASE)
+
+
+def _public_words(thing: Any) -> Iterator[str]:
+    """The strings of something, without what staff keep about it."""
+    if isinstance(thing, str):
+        yield thing
+    elif isinstance(thing, Mapping):
+        for key, value in thing.items():
+            if key not in _ABOUT:
+                yield from _public_words(value)
+    elif isinstance(thing, list):
+        for value in thing:
+            yield from _public_words(value)
+
+
+_ABOUT = {"notes", "note", "owner", "source", "last_checked", "review_by"}
 _KINDS = {"faq": "the answer", "contact": "the contact"}
 _FILES = {"contact": "contacts", "line": "wording"}
 _NOT_RELEASED = {"pages"}
@@ -287,7 +341,7 @@ def alarm_findings(settings: Settings, content: Content) -> Iterator[Finding]:
                 f"alarms.{_slug(problem)}", ALARMS, problem,
                 "Mend the setting that it names, or alarms.yml of the force.", who,
                 # A mail without a link still says where to look.
-                not problem.startswith("FRONTCOUNTER_DESK_URL"),
+                not problem.startswith("FRONTCOUNTER_DESK_URL"), digest_of(problem),
             )  # fmt: skip
 
 
@@ -467,7 +521,8 @@ def p1_findings(content: Content, able: Mapping[str, int]) -> Iterator[Finding]:
                 f"The team {team} answers every P1 day and night, but {able.get(team, 0)} of its members "
                 f"can sign in with a second factor. It needs {P1_STAFF} at least.",
                 "Invite them with `frontcounter staff invite`, and let them set up their second factor.",
-                "Administrator",
+                # One of two is another risk than nobody at all.
+                "Administrator", True, digest_of([team, able.get(team, 0)]),
             )  # fmt: skip
 
 

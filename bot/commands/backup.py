@@ -58,6 +58,13 @@ def _models(files: Iterable[str]) -> int:
     return sum(1 for name in files if name.endswith(".tar.gz"))
 
 
+def _say_seal(secret_key: str, *, other: bool) -> None:
+    """Whoever knows the public key could have made a file for it: say when nobody looked at the seal."""
+    if other or not secret_key:
+        why = "you took it as it is" if other else "FRONTCOUNTER_SECRET_KEY is not set"
+        say(f"Its seal was not checked: {why}. Be sure that you know where this file comes from.")
+
+
 async def _key(_settings: Settings, chosen: argparse.Namespace) -> int:
     from bot.assurance.archive import make_key
 
@@ -83,6 +90,7 @@ async def _backup(settings: Settings, chosen: argparse.Namespace) -> int:
             f"{chosen.verify.name} is whole: {manifest.total} rows of {manifest.made_at}, "
             f"schema {manifest.revision}, {_models(manifest.models)} models."
         )
+        _say_seal(secret_key, other=chosen.other_secret_key)
         return 0
     store = Store(settings.database_url)
     try:
@@ -122,5 +130,6 @@ async def _restore(settings: Settings, chosen: argparse.Namespace) -> int:
     finally:
         await store.close()
     say(f"Restored {manifest.total} rows of {manifest.made_at}. Everybody has to sign in again.")
+    _say_seal(settings.secret_key.get_secret_value(), other=chosen.other_secret_key)
     say("Check the staff list before you start: whoever was suspended since then is active again.")
     return 0

@@ -91,7 +91,11 @@ class Visit:
 
     @property
     def session(self) -> Session:
-        """The session; only for routes that ask for one."""
+        """The session; only for routes that ask for one.
+
+        Raises:
+            NotAllowedError: nobody is signed in.
+        """
         if self.found is None:
             raise NotAllowedError("Sign in first.")
         return self.found

@@ -59,6 +59,8 @@ JOIN_WITHIN = timedelta(minutes=10)
 REOPEN_WITHIN = timedelta(hours=24)
 DIRECT_SECONDS = 5.0
 REMEMBERED = 10_000
+PATIENCE_SECONDS = 3.0
+"""How long a person in danger waits for the database, before their words go past it."""
 TRIES = 4
 _REFERENCE_LETTERS = "23456789BCDFGHJKMNPQRSTVWXZ"
 
@@ -142,6 +144,8 @@ class Door:
         self._send_in_store = send_in_store
         self._on_unstored = on_unstored
         self._told_directly: OrderedDict[tuple[str, str], None] = OrderedDict()
+        self._late: set[asyncio.Task[_Batch]] = set()
+        """Batches that were answered 503 because the database hung, and may still be stored."""
 
     async def accept(self, arrivals: Sequence[Arrival]) -> list[Accepted]:
         """Store a batch, all of it or nothing, and start the turns that follow.
@@ -160,10 +164,39 @@ class Door:
         ]
         try:
             with metrics.timed("door"):
-                batch = await self._store_batch(ordered)
+                batch = await self._stored(ordered)
         except StoreUnavailableError as error:
             metrics.DOOR_CLOSED.inc()
-            raise DoorClosedError(await self._tell_directly(arrivals)) from error
+            raise DoorClosedError(await self.tell_directly(arrivals)) from error
+        self._go_on(ordered, batch)
+        return batch.accepted
+
+    async def _stored(self, ordered: Sequence[Arrival]) -> _Batch:
+        """Store the batch. Who is in danger does not wait for a database that hangs.
+
+        The batch is stored all the same, if the database ever answers; the platform's next delivery
+        is then a repeat.
+        """
+        task = asyncio.create_task(self._store_batch(ordered), name="door")
+        try:
+            done, _ = await asyncio.wait({task}, timeout=PATIENCE_SECONDS)
+            if not done and any(isinstance(one, Incoming) and self._is_p1(one.text) for one in ordered):
+                self._late.add(task)
+                task.add_done_callback(lambda ended: self._came_late(ordered, ended))
+                raise StoreUnavailableError("the database does not answer in time")
+            return await task
+        except asyncio.CancelledError:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            raise
+
+    def _came_late(self, ordered: Sequence[Arrival], task: asyncio.Task[_Batch]) -> None:
+        self._late.discard(task)
+        if not task.cancelled() and task.exception() is None:
+            self._go_on(ordered, task.result())
+
+    def _go_on(self, ordered: Sequence[Arrival], batch: _Batch) -> None:
+        """Start what follows once a batch is stored."""
         for one, taken in zip((a for a in ordered if isinstance(a, Incoming)), batch.accepted, strict=True):
             metrics.took(one.channel, taken.repeated, taken.conversation_id, taken.grade)
         self._bell.ring("event")
@@ -171,7 +204,10 @@ class Door:
             self._bell.ring("outbox")
         for conversation_id in batch.turns:
             self._on_turn(conversation_id)
-        return batch.accepted
+
+    def _is_p1(self, text: str) -> bool:
+        worst = self._words.screen.check(text).worst
+        return worst is not None and worst.priority == "P1"
 
     def is_urgent(self, text: str) -> bool:
         """Whether the screen calls this text by itself a P1 or P2. Asks no database."""
@@ -209,7 +245,7 @@ class Door:
             batch.accepted.append(Accepted(*stored, repeated=True))
             return
         person = await _lock_person(connection, incoming)
-        if incoming.edit_of is not None and await _changes_nothing(connection, incoming):
+        if incoming.edit_of is not None and await _changes_nothing(connection, incoming, person):
             batch.accepted.append(Accepted(None, None, repeated=True))
             return
         if person.left_at is not None:
@@ -373,7 +409,7 @@ class Door:
             row = raised.conversation
         await add_outbox(connection, row, "assistant", self._words.content.current.line(key), epoch=row.epoch)
 
-    async def _tell_directly(self, arrivals: Sequence[Arrival]) -> dict[str, str]:
+    async def tell_directly(self, arrivals: Sequence[Arrival]) -> dict[str, str]:
         """Send the words for each single-message P1 past the store, once per platform id."""
         words: dict[str, str] = {}
         sends = []
@@ -409,6 +445,10 @@ class Door:
             # The platform delivers the message again after our 503, and then we try again.
             self._told_directly.pop(key, None)
             log.error("door.direct_failed", channel=channel.name, error=type(error).__name__)
+        except Exception as error:
+            # Whatever broke: the platform must hear 503, or it would not deliver the message again.
+            self._told_directly.pop(key, None)
+            log.error("door.direct_broke", channel=channel.name, error=type(error).__name__)
 
 
 _UNKEEPABLE = re.compile("[\x00\ud800-\udfff]")
@@ -460,7 +500,7 @@ async def already_stored(connection: AsyncConnection, incoming: Incoming) -> tup
     return None if row is None else (row[0], row[1])
 
 
-async def _changes_nothing(connection: AsyncConnection, incoming: Incoming) -> bool:
+async def _changes_nothing(connection: AsyncConnection, incoming: Incoming, person: Row[Any]) -> bool:
     """Whether an edit says what the newest version on record says already.
 
     Platforms call it an edit too when they add something to a message (a preview, a sign).
@@ -468,6 +508,8 @@ async def _changes_nothing(connection: AsyncConnection, incoming: Incoming) -> b
     found = await connection.execute(
         select(Message.text, Message.latitude, Message.longitude)
         .where(
+            # Of this person alone, by the index: to look through everybody's would hold up everybody.
+            Message.person_id == person.id,
             Message.channel == incoming.channel,
             or_(Message.platform_id == incoming.edit_of, Message.edit_of == incoming.edit_of),
         )
@@ -582,7 +624,8 @@ async def _payload_of(connection: AsyncConnection, conversation_id: int, token: 
     if token == "person":  # noqa: S105  a button's name, not a secret
         return "fc:person"
     outbox_id, _, index = token.partition(".")
-    if not (outbox_id.isdecimal() and index.isdecimal()) or len(token) > 24:
+    # What a button says comes from outside: a number that no database holds must not close the door.
+    if not (outbox_id.isdecimal() and index.isdecimal()) or len(outbox_id) > 18 or len(index) > 3:
         return None
     buttons = (
         await connection.execute(

@@ -358,7 +358,7 @@ class OutboxSender:
         metrics.tried(ready.row.channel, "later", ready.number)
         longest = LONGEST_SAFETY_PAUSE_SECONDS if ready.row.kind == "safety" else LONGEST_PAUSE_SECONDS
         pause = min(longest, max(error.retry_after_seconds, 0.5 * 2 ** min(ready.number, 8)))
-        if error.parts_sent:
+        if error.parts_sent > (ready.row.parts_sent or 0):
             # A part has just left, so the platform is there: the rest is to follow it soon.
             pause = 0.0
         if error.retry_after_seconds > pause:
@@ -395,6 +395,9 @@ class OutboxSender:
         await advance(connection, row.id, row.conversation_id, "refused", "the owner changed before it left")
         conversation = await ownership.get(connection, row.conversation_id)
         if not row.turn or conversation.state not in ("bot", "waiting"):
+            return
+        if row.parts_sent:
+            # Half of the answer is there: the whole again would say it twice.
             return
         if await self._is_answered(connection, row, conversation):
             return

@@ -6,6 +6,7 @@ from sqlalchemy import insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.assistant.content import Content
+from bot.errors import ContentError
 from bot.messages import Actor
 from bot.store import Store
 from bot.store.migrate import one_at_a_time
@@ -26,13 +27,19 @@ async def seed(store: Store, content: Content, actor: Actor) -> bool:
 
 
 async def publish(store: Store, content: Content, actor: Actor) -> int:
-    """Make this content live, in one transaction. Returns the id of the release."""
+    """Make this content live, in one transaction. Returns the id of the release.
+
+    Raises:
+        ContentError: it names contacts or teams that are not there.
+    """
     async with store.write() as connection:
         await one_at_a_time(connection)
         return await _publish(connection, content, actor)
 
 
 async def _publish(connection: AsyncConnection, content: Content, actor: Actor) -> int:
+    if faults := content.faults():
+        raise ContentError(f"Nothing was published. Mend this first: {' '.join(faults)}")
     await connection.execute(update(Release).where(Release.live).values(live=False))
     release_id = (
         await connection.execute(

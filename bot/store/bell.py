@@ -114,6 +114,8 @@ class Bell:
 
 async def wait_any(ear: asyncio.Event, seconds: float) -> None:
     """Wait until `ear` is set, `seconds` at most; it is cleared for the next ring."""
+    # Not wait_for: in Python 3.11 it loses a cancellation that comes together with the ring.
     with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(ear.wait(), seconds)
+        async with asyncio.timeout(seconds):
+            await ear.wait()
     ear.clear()

@@ -262,7 +262,12 @@ class _Group:
                 # SQLite has taken everything back by itself, as it does when the disk is full.
                 self._failure = error
             raise
-        self._driver.execute("RELEASE unit")
+        try:
+            self._driver.execute("RELEASE unit")
+        except sqlite3.Error as error:
+            # The same, and nobody inside has noticed: those before it are gone too.
+            self._failure = error
+            raise
 
     def commit(self) -> None:
         """Put it on the disk; runs in a thread."""

@@ -2,31 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
-from unittest import mock
+from collections.abc import AsyncIterator
 
 import pytest
 import time_machine
-from argon2 import PasswordHasher
 
-from bot.accounts import SecondFactor, Sessions, create_staff, passwords
+from bot.accounts import SecondFactor, Sessions, create_staff
 from bot.settings import Settings
 from bot.store import Store
+from tests.support.passwords import light_passwords  # noqa: F401  a fixture
 from tests.support.world import clock_at_noon
 
 PASSWORD = "correct horse battery"
 KEY = "a key of thirty-two letters or more, for tests"
-
-
-@pytest.fixture(scope="session", autouse=True)
-def light_passwords() -> Iterator[None]:
-    """Hashes of full cost would take most of the tests' time."""
-    light = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
-    with (
-        mock.patch.object(passwords, "_HASHER", light),
-        mock.patch.object(passwords, "_DECOY", light.hash("nobody's")),
-    ):
-        yield
 
 
 @pytest.fixture

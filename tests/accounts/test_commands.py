@@ -85,3 +85,16 @@ def test_a_service_without_a_key_says_how_to_make_one(sqlite_templates: SqliteTe
     )
     assert "FRONTCOUNTER_SECRET_KEY" in refused(answer)
     assert "token_urlsafe" in answer.stderr
+
+
+def test_a_reader_that_stops_reading_sees_no_trouble(sqlite_templates: SqliteTemplates) -> None:
+    """`frontcounter staff list | head -0`."""
+    ended, into = os.pipe()
+    os.close(ended)
+    done = subprocess.run(
+        [sys.executable, "-m", "bot.cli", "staff", "list", "--json"],
+        cwd=ROOT, stdout=into, stderr=subprocess.PIPE, text=True, timeout=120, check=False,
+        env={**os.environ, "FRONTCOUNTER_DATABASE_URL": sqlite_templates.fresh(), "FRONTCOUNTER_REDIS_URL": ""},
+    )  # fmt: skip
+    os.close(into)
+    assert (done.returncode, done.stderr) == (141, "")

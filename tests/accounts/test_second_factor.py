@@ -87,6 +87,18 @@ async def test_a_first_sign_in_owes_the_setting_up_and_ends_in_a_new_session(
         await factor.begin(signed_in)
 
 
+async def test_two_who_know_a_new_password_never_see_the_same_secret(
+    strict: Sessions, factor: SecondFactor, mo: int
+) -> None:
+    first = await owing(strict)
+    seen = (await factor.begin(first)).secret
+    second = await owing(strict)
+    assert await strict.by_id(first.id) is None  # nor can it load the page again, to see the next one
+    assert (await factor.begin(second)).secret != seen
+    with pytest.raises(NotYetError):
+        await factor.confirm(first, on(seen))
+
+
 async def test_then_every_sign_in_takes_a_code_of_the_device(
     strict: Sessions, factor: SecondFactor, mo: int, clock: time_machine.Traveller
 ) -> None:

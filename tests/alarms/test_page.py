@@ -13,10 +13,10 @@ from playwright.sync_api import Page
 from bot.store.tables import Alarm, AlarmAttempt
 from tests.alarms.conftest import outside
 from tests.alarms.outside import Mailbox, Receiver
-from tests.console.conftest import light_passwords  # noqa: F401  hashes of full cost take too long
 from tests.console.serving import PASSWORD, TEAMS, Desk, serving
 from tests.support.browser import AXE, chromium
 from tests.support.databases import SqliteTemplates
+from tests.support.passwords import light_passwords  # noqa: F401  hashes of full cost take too long
 from tests.support.world import P1
 
 NONE = "No alarm leaves this system"

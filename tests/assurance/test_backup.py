@@ -530,6 +530,13 @@ def test_the_commands_make_check_and_restore(database_url: str, tmp_path: Path, 
     assert made.returncode == 0, made.stderr
     checked = run("backup", "--verify", str(out), "--key", str(tmp_path / "k"), environment=environment)
     assert "is whole" in checked.stdout
+    assert "seal was not checked" not in checked.stdout
+    words = ("backup", "--verify", str(out), "--key", str(tmp_path / "k"))
+    for unsealed in (
+        run(*words, environment={**environment, "FRONTCOUNTER_SECRET_KEY": ""}),
+        run(*words, "--other-secret-key", environment=environment),
+    ):
+        assert "seal was not checked" in unsealed.stdout
     into = {**environment, "FRONTCOUNTER_DATABASE_URL": f"sqlite+aiosqlite:///{tmp_path / 'new.db'}"}
     back = run("restore", str(out), "--key", str(tmp_path / "k"), environment=into)
     assert back.returncode == 0, back.stderr

@@ -25,8 +25,8 @@ from sqlalchemy import delete, select
 
 from bot.accounts import create_staff
 from bot.app import surroundings
-from bot.assurance.live import FILE, name_of
-from bot.assurance.readiness import look
+from bot.assurance.live import FILE, Gate, name_of
+from bot.assurance.readiness import Report, look
 from bot.assurance.signoff import sign_off, withdraw
 from bot.settings import ROOT, load_settings
 from bot.store import Store
@@ -188,10 +188,12 @@ async def test_a_real_token_waits_for_readiness_and_is_never_refused_again(
     assert "telegram" in (tmp_path / "var" / "live.json").read_text()
 
     # Months later something is open again: it warns, and the public is served.
-    await withdraw(store, items[:1], **words)
+    await withdraw(store, ["staff.second-factor.sue"], **words)
     with force.gateway() as (_, url):
         await asyncio.to_thread(until, lambda: answers(url))
         await asyncio.to_thread(until, lambda: any(line["event"] == "ready.open" for line in force.said()))
+        (line,) = (line for line in force.said() if line["event"] == "ready.open")
+        assert not [item for item in line["items"] if "sue" in item], "a log names nobody"
 
     # Restored from before that day: the file of this machine still knows.
     async with store.write() as connection:
@@ -199,11 +201,39 @@ async def test_a_real_token_waits_for_readiness_and_is_never_refused_again(
     with force.gateway() as (_, url):
         await asyncio.to_thread(until, lambda: answers(url))
     async with store.read() as connection:
-        assert (await connection.execute(select(Live.channel))).scalars().all() == ["telegram"]
+        (row,) = (await connection.execute(select(Live.__table__))).all()
+        assert (row.channel, row.by) == ("telegram", "live before this database was restored")
     for platform in around.platforms.values():
         if (close := getattr(platform, "close", None)) is not None:
             await close()
     await store.close()
+
+
+async def test_a_look_that_fails_does_not_stop_who_is_live(store: Store, tmp_path: Path) -> None:
+    """Neither a channel that went live nor one of before a restore is judged again."""
+
+    async def broken() -> Report:
+        raise PermissionError(13, "a model that nobody may read")
+
+    settings = load_settings(
+        database_url=store.url.render_as_string(hide_password=False), telegram_token=TOKEN, var=tmp_path
+    )
+    (tmp_path / FILE).write_text(json.dumps({name_of(settings.database_url): ["telegram"]}))
+    around = surroundings(settings, store)
+    for _ in range(2):
+        gate = Gate(settings, store, around.platforms, broken)
+        await gate.judge()
+        await gate.wait("telegram")
+        await gate.warn()
+        assert gate.report is None
+    (tmp_path / FILE).unlink()
+    async with store.write() as connection:
+        await connection.execute(delete(Live))
+    with pytest.raises(PermissionError):
+        await Gate(settings, store, around.platforms, broken).judge()
+    for platform in around.platforms.values():
+        if (close := getattr(platform, "close", None)) is not None:
+            await close()
 
 
 def _up(api: str) -> bool:

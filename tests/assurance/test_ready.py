@@ -127,6 +127,29 @@ async def test_content_is_found_until_it_was_checked_and_published(place: Place)
     assert "review.faq.noise" not in await place.keys()
 
 
+async def test_another_force_is_told_where_it_still_speaks_for_the_example(place: Place) -> None:
+    def named(keys: set[str]) -> set[str]:
+        return {key for key in keys if key.startswith("example.")}
+
+    await place.publish()
+    assert not named(await place.keys()), "the example may name itself"
+    place.edit(place.force / "force.yml", "name: Northumbria Police", "name: Borderland Police")
+    await place.publish()
+    found = named(await place.keys())
+    assert {"example.force", "example.contact.NPWEB", "example.pages.dpo"} <= found
+    assert "example.faq.bot-what-are-you" not in found, "it is filled in with the force's own name"
+    assert "example.contact.SARC" not in found, "notes are for staff"
+    assert "example.contact.METRO" not in found, "a neighbour may share a county, until it says otherwise"
+    place.edit(place.force / "force.yml", "Tyne and Wear", "Bordershire")
+    place.edit(place.force / "force.yml", "Gateshead, ", "")
+    place.edit(place.force / "pages.yml", "Northumbria", "Borderland")
+    place.edit(place.force / "contacts.yml", "northumbria.police.uk", "borderland.example")
+    await place.publish()
+    left = named(await place.keys())
+    assert {"example.contact.METRO", "example.contact.NPTEXT", "example.faq.other-force"} <= left
+    assert not left & {"example.contact.RELAY101", "example.pages.dpo", "example.pages.controller"}
+
+
 async def test_alarms_need_two_paths_a_rota_and_a_test_that_got_through(place: Place) -> None:
     mailbox, receiver = Mailbox().start(), Receiver().start()
     try:
@@ -310,6 +333,18 @@ async def test_a_named_supervisor_takes_responsibility_until_it_changes(place: P
         assert [tuple(row) for row in actions] == [
             ("signoff", "Sue Tester"), ("signoff", "Sue Tester"), ("signoff.withdraw", "Sue Tester"),
         ]  # fmt: skip
+
+
+async def test_a_word_for_one_of_two_is_none_for_nobody_at_all(place: Place) -> None:
+    team = "people.p1-staff.control_room"
+    await hire(place.store, "sue", "supervisor", ["control_room"])
+    await set_up_second_factor(place.store, "sue")
+    words = {"by": "sue", "name": "Sue Tester", "reason": "The second one comes on Monday."}
+    await sign_off(place.store, await place.look(), [team], **words)
+    assert team not in await place.keys()
+    async with place.store.write() as connection:
+        await connection.execute(update(Staff).where(Staff.username == "sue").values(active=False))
+    assert team in await place.keys()
 
 
 async def test_not_everybody_can_sign_off(place: Place) -> None:

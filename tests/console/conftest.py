@@ -3,25 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from unittest import mock
 
 import pytest
-from argon2 import PasswordHasher
 
-from bot.accounts import passwords
 from tests.console.serving import TEAMS, Desk, serving
 from tests.support.databases import SqliteTemplates
-
-
-@pytest.fixture(scope="session", autouse=True)
-def light_passwords() -> Iterator[None]:
-    """Hashes of full cost would take most of the tests' time."""
-    light = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
-    with (
-        mock.patch.object(passwords, "_HASHER", light),
-        mock.patch.object(passwords, "_DECOY", light.hash("nobody's")),
-    ):
-        yield
+from tests.support.passwords import light_passwords  # noqa: F401  a fixture
 
 
 @pytest.fixture

@@ -423,3 +423,6 @@ def test_signing_in_halfway_leaves_nobody_at_the_desk(desk: Desk) -> None:
         assert answer.status_code == 303
     (session,) = desk.rows(StaffSession)
     assert session.second_factor == "code"
+    # What is amiss here is for who is signed in.
+    assert "No alarm leaves" not in browser.get("/desk/second-factor").text
+    assert "No alarm leaves" in desk.browser("sue").get("/desk").text

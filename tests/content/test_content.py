@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from pathlib import Path
 
@@ -38,9 +39,25 @@ def test_every_answer_renders_with_contacts_that_exist(content: Content) -> None
         assert not re.search(r"\[[A-Z]", text), slug
 
 
+def test_what_could_not_be_shown_is_found(content: Content) -> None:
+    assert content.faults() == []
+    contacts = {key: body for key, body in content.contacts.items() if key != "METRO"}
+    without = dataclasses.replace(content, contacts=contacts)
+    assert "The answer 'lost-property': No contact METRO in the register." in without.faults()
+    assert without.answer("lost-property") is None
+    routes = {**content.teams["routes"], "R01": {"default": "nobody"}}
+    astray = dataclasses.replace(content, teams={**content.teams, "routes": routes})
+    assert astray.faults() == ["teams.yml (R01, default): no team nobody."]
+
+
 def test_an_unknown_contact_is_a_clear_error(content: Content) -> None:
     with pytest.raises(ContentError, match="NOSUCH"):
         content.render("Call [NOSUCH].")
+
+
+def test_an_answer_names_the_force_by_its_own_name(content: Content) -> None:
+    theirs = dataclasses.replace(content, force={**content.force, "name": "Borderland Police"})
+    assert "an automated assistant for Borderland Police." in (theirs.answer("bot-what-are-you") or "")
 
 
 def test_every_sentence_of_the_wording_renders(content: Content) -> None:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import text as sql
 
+from bot.conversations import door as door_module
 from bot.conversations.door import DoorClosedError
 from bot.conversations.transcript import read_public, read_transcript
 from bot.errors import RejectedError, StoreUnavailableError
 from bot.messages import Receipt
+from bot.store import Store
 from bot.store.record import now
 from bot.store.tables import Due, Message, Outbox
 from tests.support.channel import Fault
@@ -236,6 +240,53 @@ async def test_direct_words_that_fail_are_tried_at_the_next_delivery(
     assert len(world.channel.calls) == 2
 
 
+async def test_a_database_that_hangs_holds_back_nobody_in_danger(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The words leave past it; what it takes in the end is stored once, and gets its turn."""
+    monkeypatch.setattr(door_module, "PATIENCE_SECONDS", 0.2)
+    await world.say(PLAIN, "bob")
+    world.heard("bob")
+    urgent = world.incoming(P1)
+    other = Store(world.store.url.render_as_string(hide_password=False))
+    try:
+        async with other.write() as connection:
+            if not other.is_sqlite:
+                await connection.execute(sql("LOCK TABLE message IN ACCESS EXCLUSIVE MODE"))
+            with pytest.raises(DoorClosedError) as refused:
+                await world.take(urgent)
+            assert refused.value.words == {urgent.message_id: world.words("R09", "P1")}
+            assert world.texts() == [world.words("R09", "P1")]
+    finally:
+        await other.close()
+    for _ in range(100):
+        if await world.rows(Message, platform_id=urgent.message_id):
+            break
+        await asyncio.sleep(0.1)
+    (again,) = await world.take(urgent)
+    assert again.repeated
+    await world.settle()
+    assert (await world.conversation()).grade == "P1"
+    assert len(await world.messages()) == 1
+
+
+async def test_direct_words_that_break_close_the_door_all_the_same(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Any other answer than 503, and a platform that polls would take the message for stored."""
+
+    def down(**_options: object) -> None:
+        raise StoreUnavailableError("away")
+
+    monkeypatch.setattr(world.store, "write", down)
+    world.channel.fail_next(Fault(ValueError("nobody has thought of this")))
+    incoming = world.incoming(P1)
+    for _ in range(2):
+        with pytest.raises(DoorClosedError):
+            await world.take(incoming)
+    assert world.texts() == [world.words("R09", "P1")]
+
+
 # ---- odd things ---------------------------------------------------------------------------------
 
 
@@ -249,6 +300,16 @@ async def test_a_text_that_no_database_takes_is_kept_all_the_same(world: World, 
     assert kept.text.replace("\ufffd", "") == "".join(
         c for c in text if c != "\x00" and not 0xD800 <= ord(c) < 0xE000
     )
+
+
+@pytest.mark.parametrize("token", ["99999999999999999999.0", "1." + "9" * 20, "9" * 18 + ".999"])
+async def test_a_button_with_a_number_that_no_database_holds_is_none_of_ours(
+    world: World, token: str
+) -> None:
+    """It comes from outside: the others in its batch must not be kept out with it."""
+    await world.take(world.incoming("x", kind="button", button=token), world.incoming(PLAIN, "bob"))
+    assert [message.button for message in await world.messages()] == [None]
+    assert len(await world.messages("bob")) == 1
 
 
 async def test_a_poisoned_message_takes_no_other_with_it(world: World) -> None:

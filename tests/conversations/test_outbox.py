@@ -139,6 +139,21 @@ async def test_each_retry_is_an_attempt_on_record_and_obeys_retry_after(world: W
     assert {a.outbox_id for a in attempts} == {(await world.outbox())[0].id}
 
 
+async def test_the_rest_of_a_long_text_waits_while_the_platform_is_away(world: World) -> None:
+    """It follows at once only after a part has left; that some left earlier says nothing of now."""
+    await world.say("hello")
+    world.heard()
+    row = await queue(world, "staff", "long")
+    away = Fault(RetryLaterError("away", 0.0, parts_sent=1))
+    world.channel.fail_next(Fault(RetryLaterError("the rest follows", 0.0, parts_sent=1)), *[away] * 5)
+    await world.settle()
+    tries = [attempt for attempt in await world.rows(Attempt) if attempt.outbox_id == row]
+    assert [attempt.result for attempt in tries] == ["later", "later"]
+    world.channel.faults.clear()
+    await world.tick(seconds=5)
+    assert world.heard() == ["long"]
+
+
 async def test_a_row_is_given_up_after_twelve_hours(world: World) -> None:
     world.channel.fail_next(*[Fault(RetryLaterError("busy", 1))] * 60)
     await world.say(PLAIN)

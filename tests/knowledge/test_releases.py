@@ -14,7 +14,7 @@ from bot.errors import ContentError
 from bot.knowledge.releases import publish, seed
 from bot.messages import Actor
 from bot.settings import ROOT
-from bot.store.tables import Audit, Release, ReleaseItem, Team
+from bot.store.tables import Audit, Message, Release, ReleaseItem, Team
 from tests.support.world import PLAIN, World, read_content
 
 pytestmark = pytest.mark.integration
@@ -58,6 +58,16 @@ async def test_a_published_change_reaches_the_public_without_training(world: Wor
     assert noted[-1].actor == "Comms"
 
 
+async def test_a_release_from_before_a_sentence_was_added_lends_the_files(world: World) -> None:
+    """After an upgrade: the turn that has to say it must not break."""
+    old = [item for item in files().items() if item[:2] != ("line", "opening_message")]
+    await publish(world.store, with_line(content_from_items(old), "slow_down", "Wait."), Actor("Comms"))
+    await world.core.content.refresh(world.store)
+    await world.say("/start", kind="button", button="start")
+    assert world.heard() == [files().line("opening_message")]
+    assert world.line("slow_down") == "Wait."
+
+
 async def test_many_publish_at_once_and_one_is_live(world: World) -> None:
     results = await asyncio.gather(
         *(
@@ -71,12 +81,31 @@ async def test_many_publish_at_once_and_one_is_live(world: World) -> None:
 
 
 async def test_a_release_that_breaks_leaves_the_old_one_live(world: World) -> None:
-    broken = replace(files(), teams={"teams": {"x": {}}})
+    broken = replace(files(), teams={"default_team": "x", "teams": {"x": {}}})
     with pytest.raises(KeyError):
         await publish(world.store, broken, Actor("x"))
     (only,) = await world.rows(Release)
     assert only.live
     assert len(await world.rows(ReleaseItem)) == len(files().items())
+
+
+async def test_a_release_that_names_a_contact_which_is_gone_is_refused(world: World) -> None:
+    contacts = {key: body for key, body in files().contacts.items() if key != "METRO"}
+    gone = replace(files(), contacts=contacts)
+    with pytest.raises(ContentError, match="'lost-property': No contact METRO"):
+        await publish(world.store, gone, Actor("Comms"))
+    assert len(await world.rows(Release)) == 1
+
+
+async def test_an_answer_that_cannot_be_shown_leaves_nobody_waiting(world: World) -> None:
+    """A release of before the check, or rows that somebody changed by hand."""
+    faqs = {**files().faqs}
+    faqs["contact-101-wait"] = replace(faqs["contact-101-wait"], answer="Call [NOBODY].")
+    world.core.content.current = replace(files(), faqs=faqs)
+    await world.say(PLAIN)
+    (heard,) = world.heard()
+    assert "NOBODY" not in heard
+    assert [message.handled for message in await world.rows(Message)] == [True]
 
 
 async def test_teams_follow_the_release(world: World) -> None:

@@ -136,6 +136,29 @@ def test_secrets_are_made_once_and_fit_together(tmp_path: Path) -> None:
     assert folder.stat().st_mode & 0o777 == 0o700
 
 
+def test_a_container_can_read_the_secrets_whatever_the_umask(tmp_path: Path) -> None:
+    folder = tmp_path / "secrets"
+    subprocess.run([sys.executable, str(DEPLOY / "make_secrets.py"), str(folder)], check=True, umask=0o077)
+    assert {file.stat().st_mode & 0o777 for file in folder.iterdir()} == {0o444}
+
+
+def test_ready_sees_in_its_container_what_a_gateway_sees_in_its_own() -> None:
+    """Else a finding of the one could neither be seen nor signed off in the other."""
+    cli, gateway = SERVICES["cli"], SERVICES["gateway-1"]
+    for part in ("environment", "env_file", "secrets", "image"):
+        assert cli[part] == gateway[part]
+    assert set(cli["networks"]) >= {"inside", "assistant", "egress"}
+    places = {volume.removesuffix(":ro").rpartition(":")[2] for volume in gateway["volumes"]}
+    assert places <= {volume.removesuffix(":ro").rpartition(":")[2] for volume in cli["volumes"]}
+    key = Path(gateway["environment"]["FRONTCOUNTER_BACKUP_KEY_FILE"])
+    assert any(key.is_relative_to(place) for place in places)
+
+
+def test_the_doors_wait_for_nobody() -> None:
+    """Without any gateway the public's door shows whom to call."""
+    assert not any(SERVICES[door].get("depends_on") for door in ("proxy", "desk-proxy"))
+
+
 def test_a_secret_may_be_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "frontcounter_assistant_secret").write_text("from a file\n")
     (tmp_path / "frontcounter_telegram_token").write_text("")
@@ -257,3 +280,17 @@ def test_every_line_that_is_logged_holds_only_what_may_be_logged() -> None:
         assert re.fullmatch(r"[a-z][a-z0-9_]*(\.[a-z0-9_]+)+", str(event.value)), place
         given = {keyword.arg for keyword in call.keywords} - {"exc_info"}
         assert given <= KEYS, f"{place}: {sorted(map(str, given - KEYS))} may not be logged (bot/logs.py)"
+
+
+def test_an_nginx_of_ones_own_closes_what_the_proxy_closes() -> None:
+    public, desk = (DEPLOY / "nginx.conf.example").read_text("utf-8").split("# The staff's door")
+    closed = re.findall(
+        r"location (.+?) { return 404; }", (DEPLOY / "proxy" / "nginx.conf").read_text("utf-8")
+    )
+    assert {"^~ /desk", "= /metrics", "= /readyz"} <= set(closed)
+    assert set(re.findall(r"location (.+?) { return 404; }", public)) == set(closed)
+    assert "frontcounter_desk;" not in public.split("# The public's door")[1]
+    assert re.findall(r"location (.+?) { return 404; }", desk) == ["/"]
+    for door in (public, desk):
+        assert "deploy/proxy/gateway.conf" in door
+        assert "access_log off;" in door

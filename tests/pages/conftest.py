@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.console.conftest import light_passwords
+from tests.support.passwords import light_passwords
 from tests.webchat.conftest import any_site, browser, open_page, site
 
 __all__ = ["any_site", "browser", "light_passwords", "open_page", "site"]

@@ -34,6 +34,22 @@ async def test_it_rings_here_without_redis() -> None:
     await bell.stop()
 
 
+async def test_a_cancellation_that_comes_with_the_ring_is_not_lost() -> None:
+    ear = asyncio.Event()
+
+    async def listen() -> None:
+        while True:
+            await wait_any(ear, 60)
+
+    listening = asyncio.create_task(listen())
+    await asyncio.sleep(0.01)
+    ear.set()
+    await asyncio.sleep(0)
+    listening.cancel()
+    done, _ = await asyncio.wait([listening], timeout=5)
+    assert done
+
+
 async def test_it_rings_in_another_gateway(redis_url: str) -> None:
     here, there = Bell(redis_url), Bell(redis_url)
     await here.start()

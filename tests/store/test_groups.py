@@ -163,6 +163,20 @@ class TestOnSqlite:
         await add(lone, "after")
         assert await kinds(lone) == ["after"]
 
+    async def test_what_sqlite_takes_back_unnoticed_fails_for_all(self, lone: Store) -> None:
+        """Also when whoever met the error did not pass it on: nobody before is told of success."""
+
+        async def spoil() -> None:
+            async with lone.write(quick=True) as connection:
+                await add_event(connection, None, "spoiled")
+                await connection.execute(text("ROLLBACK"))
+
+        results = await asyncio.gather(add(lone, "a"), spoil(), add(lone, "b"), return_exceptions=True)
+        assert all(isinstance(result, StoreUnavailableError) for result in results), results
+        assert await kinds(lone) == []
+        await add(lone, "after")
+        assert await kinds(lone) == ["after"]
+
     async def test_another_process_that_writes_is_waited_for_without_stopping_the_loop(
         self, lone: Store
     ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import secrets
 import shutil
@@ -17,6 +18,7 @@ from sqlalchemy import text
 from sqlalchemy.engine import URL, make_url
 
 from bot.assistant import content_from_files
+from bot.errors import StoreUnavailableError
 from bot.knowledge.releases import seed
 from bot.messages import Actor
 from bot.settings import ROOT
@@ -32,6 +34,28 @@ def missing(reason: str) -> None:
     if os.environ.get("FRONTCOUNTER_CI") == "1":
         pytest.fail(reason)
     pytest.skip(reason)
+
+
+_WAYS = ("read", "write", "snapshot")
+"""Into a database."""
+
+
+def break_store(store: Store) -> None:
+    """From now on this database does not answer who holds this `store`."""
+
+    @contextlib.asynccontextmanager
+    async def gone(**_options: Any) -> Any:
+        raise StoreUnavailableError("away for a test")
+        yield
+
+    for way in _WAYS:
+        setattr(store, way, gone)
+
+
+def mend_store(store: Store) -> None:
+    """It answers again."""
+    for way in _WAYS:
+        vars(store).pop(way, None)
 
 
 def apart(work: Callable[[], Coroutine[Any, Any, None]]) -> None:

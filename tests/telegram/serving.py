@@ -20,13 +20,13 @@ import bot.core
 from bot.app import Gateway
 from bot.app import build as build_gateway
 from bot.channels.telegram import Telegram
-from bot.errors import StoreUnavailableError
 from bot.messages import Actor
 from bot.settings import Settings
 from bot.store.record import now
 from bot.store.tables import Conversation, Message, Outbox, Staff, StaffTeam
 from tests.platforms.telegram import TelegramServer, Writer
 from tests.platforms.telegram import build as build_telegram
+from tests.support.databases import break_store, mend_store
 from tests.support.rasa import SECRET as RASA_SECRET
 from tests.support.rasa import LoopbackRasa
 from tests.support.serving import in_thread
@@ -39,8 +39,6 @@ TOKEN = "4242424242:AAH-loopback_token_that_nobody_may_see"
 SECRET = "loopback-webhook_secret"
 BOT_ID = TOKEN.partition(":")[0]
 PATIENCE_SECONDS = 40.0
-_WAYS = ("read", "write", "snapshot")
-"""Into the database."""
 _chats = itertools.count(7_310_010_001)
 
 
@@ -61,19 +59,11 @@ class OneGateway:
 
     def break_store(self) -> None:
         """From now on the database does not answer this gateway."""
-
-        @contextlib.asynccontextmanager
-        async def gone(**_options: Any) -> Any:
-            raise StoreUnavailableError("away for a test")
-            yield
-
-        for way in _WAYS:
-            setattr(self.gateway.core.store, way, gone)
+        break_store(self.gateway.core.store)
 
     def mend_store(self) -> None:
         """The database answers again."""
-        for way in _WAYS:
-            vars(self.gateway.core.store).pop(way, None)
+        mend_store(self.gateway.core.store)
 
 
 @dataclass(slots=True)

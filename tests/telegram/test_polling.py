@@ -300,6 +300,23 @@ def test_a_poison_update_does_not_block_the_line(one: Side) -> None:
     assert [(m.kind, m.text) for m in one.messages(bob)] == [("unsupported", "")]
 
 
+def test_words_of_danger_leave_for_a_message_that_the_door_cannot_take(one: Side) -> None:
+    bob = one.person()
+    accept = Door.accept
+
+    async def choke(self: Door, arrivals: list[Incoming]) -> object:
+        if any(getattr(a, "text", "") == P1 for a in arrivals):
+            raise ValueError("something of the door's")
+        return await accept(self, arrivals)
+
+    with mock.patch.object(Door, "accept", choke):
+        one.inject(bob.says(P1))
+        # The words of its category: the line on 999 alone stands in other answers too.
+        one.hears(bob, "can all be reached on 999")
+        one.taken()
+    assert [(m.kind, m.text) for m in one.stored(bob)] == [("unsupported", "")]
+
+
 def test_a_backlog_is_read_through(one: Side) -> None:
     """More than one answer of Telegram's holds."""
     people = [one.person() for _ in range(30)]

@@ -8,6 +8,7 @@ from unittest import mock
 import pytest
 
 from bot.channels.telegram import webhook
+from bot.channels.telegram.api import TelegramBot
 from tests.support.databases import SqliteTemplates
 from tests.support.rasa import FAQ
 from tests.support.world import P1, PLAIN
@@ -57,6 +58,25 @@ def test_it_is_tried_until_telegram_is_there(sqlite_templates: SqliteTemplates, 
         side.hears(ann, side.answer(FAQ))
 
         assert len(side.calls("setWebhook")) >= 2
+
+
+def test_what_nobody_has_thought_of_does_not_end_the_trying(sqlite_templates: SqliteTemplates) -> None:
+    """Nobody else would tell Telegram where we are."""
+    ask = TelegramBot.get_webhook_info
+    calls: list[int] = []
+
+    async def breaks_once(self: TelegramBot) -> object:
+        calls.append(1)
+        if len(calls) == 1:
+            raise TypeError("an answer of a shape that the library cannot read")
+        return await ask(self)
+
+    with (
+        mock.patch.object(webhook, "LONGEST_PAUSE_SECONDS", 0.1),
+        mock.patch.object(TelegramBot, "get_webhook_info", breaks_once),
+        telegram_side(sqlite_templates.fresh()) as side,
+    ):
+        side.until(lambda: side.state()["webhook"], "the webhook")
 
 
 def test_it_is_set_again_when_it_is_lost(sqlite_templates: SqliteTemplates) -> None:

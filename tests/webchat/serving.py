@@ -17,11 +17,11 @@ from sqlalchemy import Row, insert, select
 import bot.core
 from bot.app import Gateway, build
 from bot.channels.webchat import stream
-from bot.errors import StoreUnavailableError
 from bot.messages import Actor
 from bot.settings import Settings
 from bot.store.record import now
 from bot.store.tables import Conversation, Message, Outbox, Person, Staff, StaffTeam
+from tests.support.databases import break_store, mend_store
 from tests.support.rasa import SECRET, LoopbackRasa
 from tests.support.serving import in_thread
 from tests.support.world import read_content, read_screen
@@ -29,7 +29,6 @@ from tests.support.world import read_content, read_screen
 T = TypeVar("T")
 
 DESK = "digital_desk"
-_WAYS = ("read", "write", "snapshot")
 
 
 @dataclass(slots=True)
@@ -58,19 +57,11 @@ class Served:
 
     def break_store(self) -> None:
         """From now on the database does not answer."""
-
-        @contextlib.asynccontextmanager
-        async def gone(**_options: Any) -> Any:
-            raise StoreUnavailableError("away for a test")
-            yield
-
-        for way in _WAYS:
-            setattr(self.gateway.core.store, way, gone)
+        break_store(self.gateway.core.store)
 
     def mend_store(self) -> None:
         """The database answers again."""
-        for way in _WAYS:
-            vars(self.gateway.core.store).pop(way, None)
+        mend_store(self.gateway.core.store)
 
     def rows(self, table: Any, *where: Any) -> list[Row[Any]]:
         """Rows of a table, oldest first."""

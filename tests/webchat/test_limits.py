@@ -48,6 +48,22 @@ class TestOverHttp:
         answers = [say(client, QUESTION) for client in clients]
         assert [answer.status_code for answer in answers] == [200] * 5 + [429]
 
+    def test_the_address_that_our_proxy_writes_counts_only_where_there_is_one(
+        self, slow_site: Served, sqlite_templates: SqliteTemplates
+    ) -> None:
+        def asked(site: Served) -> list[int]:
+            clients = [site.client() for _ in range(6)]
+            for number, client in enumerate(clients):
+                client.headers["X-Real-IP"] = f"192.0.2.{number}"
+            return [say(client, QUESTION).status_code for client in clients]
+
+        assert asked(slow_site) == [200] * 5 + [429]
+        url = sqlite_templates.fresh()
+        with served(url, chat_per_address=1, behind_proxy=True) as site:
+            assert asked(site) == [200] * 6
+            assert asked(site) == [429] * 6
+        sqlite_templates.drop(url)
+
     def test_danger_is_always_taken(self, slow_site: Served) -> None:
         client = slow_site.client()
         start = "s" * 43
@@ -112,6 +128,12 @@ class TestBuckets:
         assert limits.wait_seconds("ann", "2001:db8:1:2::1") == 0.0
         assert limits.wait_seconds("bob", "2001:db8:1:2:ffff::9") > 0
         assert limits.wait_seconds("cat", "2001:db8:1:3::1") == 0.0
+
+    def test_an_ipv4_address_that_a_listener_of_ipv6_shows_counts_by_itself(self) -> None:
+        limits = Limits(10, 1, clock=Clock())
+        assert limits.wait_seconds("ann", "::ffff:192.0.2.1") == 0.0
+        assert limits.wait_seconds("bob", "::ffff:192.0.2.1") > 0
+        assert limits.wait_seconds("cat", "::ffff:192.0.2.2") == 0.0
 
     def test_it_does_not_grow_for_ever(self) -> None:
         limits = Limits(10, 10**9, clock=Clock())

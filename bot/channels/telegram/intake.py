@@ -82,7 +82,9 @@ class Intake:
                 log.error("telegram.not_kept", kind=_kind(arrival), error=type(error).__name__)
                 await asyncio.sleep(0.1 * (attempt + 1))
                 if attempt == TRIES - 2 and isinstance(arrival, Incoming):
-                    # What it was is lost; that something came, and from whom, is not.
+                    # What it was is lost; that something came, and from whom, is not. Nobody at the
+                    # desk will read a danger in it: whoever wrote it sees the 999 words all the same.
+                    await self._parts.door.tell_directly([arrival])
                     arrival = replace(
                         arrival, text="", kind="unsupported", button=None, latitude=None, longitude=None
                     )

@@ -90,6 +90,8 @@ class Poller:
             return
         self._saw_store, self._was_holder, self._may_read_from = True, is_ours, None
         if not is_ours:
+            # Who asks meanwhile confirms for itself: kept for long, ours could confirm what nobody has read.
+            self._offset = None
             await asyncio.sleep(LOOK_SECONDS)
             return
         if not await self._prepare():

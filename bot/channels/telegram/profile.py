@@ -9,6 +9,7 @@ from telegram.error import TelegramError
 from bot.assistant import LiveContent
 from bot.channels.telegram.api import TelegramBot, said
 from bot.channels.telegram.inbound import PERSON_COMMAND
+from bot.errors import ContentError
 
 log = structlog.get_logger(__name__)
 
@@ -25,3 +26,5 @@ async def set_profile(bot: TelegramBot, content: LiveContent) -> None:
         )
     except TelegramError as error:
         log.warning("telegram.profile_not_set", reason=said(error))
+    except ContentError as error:
+        log.error("telegram.profile_not_set", reason=str(error))

@@ -91,6 +91,12 @@ async def keep_webhook(bot: TelegramBot, intake: Intake, options: Options) -> No
             pause = min(LONGEST_PAUSE_SECONDS, 0.5 * 2 ** min(failures, 8))
             await asyncio.sleep(max(pause, error.seconds if isinstance(error, BusyError) else 0.0))
             continue
+        except Exception as error:
+            # Nobody else tells Telegram where we are: whatever this was, it is tried again.
+            failures += 1
+            log.error("telegram.webhook_broke", error=type(error).__name__)
+            await asyncio.sleep(LONGEST_PAUSE_SECONDS)
+            continue
         if not profile_set:
             await set_profile(bot, intake.content)
             profile_set = True

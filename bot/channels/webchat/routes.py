@@ -322,7 +322,7 @@ class _WebChatRoutes:
 
     def _too_fast(self, request: Request, person: str, text: str) -> float:
         """How many seconds too early a message comes; never so for one in which danger is read."""
-        wait = self._limits.wait_seconds(person, request.ip)
+        wait = self._limits.wait_seconds(person, request.client_ip)
         if wait and self._parts.door.is_urgent(text):
             return 0.0
         return wait
