@@ -152,6 +152,7 @@ async def look(around: Surroundings) -> Report:
     found = [
         *content_findings(content, around.settings.force),
         *example_findings(content, around.settings.force),
+        *missing_findings(content),
         *alarm_findings(around.settings, content),
         *security_findings(around.settings, around.platforms),
         *key_findings(around.settings),
@@ -266,6 +267,19 @@ def example_findings(content: Content, force: Path, example: Path = EXAMPLE) -> 
             f"example.{kind}" + (f".{key}" if key != kind else ""), CONTENT,
             f"{_KINDS.get(kind, kind).capitalize()} “{key}” names the example force: {', '.join(found)}.",
             f"Write your own words in {place}.{publish}", "Communications", True, digest_of(thing),
+        )  # fmt: skip
+
+
+def missing_findings(content: Content, example: Path = EXAMPLE) -> Iterator[Finding]:
+    """Sentences that this version says and a force's wording lacks, mostly after an upgrade."""
+    if not (example / "wording.yml").is_file():
+        return
+    missing = sorted(set(load_yaml(example / "wording.yml")) - set(content.lines))
+    if missing:
+        yield Finding(
+            "wording.missing", CONTENT, f"The wording lacks sentences of this version: {', '.join(missing)}.",
+            "Copy them from force/northumbria/wording.yml into your own, and check them. Then run "
+            "`frontcounter publish`.", "Communications", True, digest_of(missing),
         )  # fmt: skip
 
 

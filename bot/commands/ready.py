@@ -7,7 +7,7 @@ import json
 from typing import TYPE_CHECKING
 
 from bot.commands import Commands, say
-from bot.errors import RefusedError, SettingError
+from bot.errors import ContentError, RefusedError, SettingError
 from bot.settings import Settings
 
 if TYPE_CHECKING:
@@ -109,12 +109,15 @@ async def _publish(settings: Settings, chosen: argparse.Namespace) -> int:
     from sqlalchemy import select
 
     from bot.assistant import content_from_files
+    from bot.assurance.readiness import missing_findings
     from bot.knowledge.releases import publish
     from bot.messages import Actor
     from bot.store import Store
     from bot.store.tables import Staff
 
     content = content_from_files(settings.force, settings.data)
+    if missing := next(missing_findings(content), None):
+        raise ContentError(f"Nothing was published. {missing.what} {missing.do}")
     store = Store(settings.database_url)
     try:
         async with store.read() as connection:
@@ -125,5 +128,5 @@ async def _publish(settings: Settings, chosen: argparse.Namespace) -> int:
         release = await publish(store, content, Actor(row.name, row.id, row.role))
     finally:
         await store.close()
-    say(f"Release {release} is live. The assistant needs `frontcounter train` where questions changed.")
+    say(f"Release {release} is live. If a file in data/ changed, train too, then restart the assistants.")
     return 0

@@ -150,6 +150,20 @@ async def test_another_force_is_told_where_it_still_speaks_for_the_example(place
     assert not left & {"example.contact.RELAY101", "example.pages.dpo", "example.pages.controller"}
 
 
+async def test_sentences_that_a_new_version_says_are_missed(place: Place) -> None:
+    await place.publish()
+    assert "wording.missing" not in await place.keys()
+    wording = place.force / "wording.yml"
+    whole = wording.read_text("utf-8")
+    place.edit(wording, "chat_with: Chat with {force}\n", "")
+    await place.publish()
+    (found,) = [f for f in (await place.look()).blocking if f.key == "wording.missing"]
+    assert "lacks sentences of this version: chat_with." in found.what
+    wording.write_text(whole, "utf-8")
+    await place.publish()
+    assert "wording.missing" not in await place.keys()
+
+
 async def test_alarms_need_two_paths_a_rota_and_a_test_that_got_through(place: Place) -> None:
     mailbox, receiver = Mailbox().start(), Receiver().start()
     try:
