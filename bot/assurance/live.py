@@ -34,7 +34,7 @@ from bot.messages import Actor
 from bot.settings import Settings
 from bot.store import Store
 from bot.store.record import add_audit, add_event, now, upsert
-from bot.store.tables import Live
+from bot.store.tables import Live, Staff
 
 log = structlog.get_logger(__name__)
 
@@ -90,6 +90,10 @@ class Gate:
         known = self._known()
         async with self._store.read() as connection:
             passed = set((await connection.execute(select(Live.channel))).scalars())
+            anybody = (await connection.execute(select(Staff.id).limit(1))).scalar_one_or_none()
+        if anybody is None:
+            # Emptied, not restored: what the file knows was said of another database at this address.
+            known = set()
         # Known by the file alone: the database was restored from before that day.
         new = sorted(set(self._open) - passed)
         if new and set(new) <= known:

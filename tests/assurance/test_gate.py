@@ -220,6 +220,10 @@ async def test_a_look_that_fails_does_not_stop_who_is_live(store: Store, tmp_pat
     )
     (tmp_path / FILE).write_text(json.dumps({name_of(settings.database_url): ["telegram"]}))
     around = surroundings(settings, store)
+    with pytest.raises(PermissionError):
+        # Nobody works here: the database was emptied since, and everything is to be judged.
+        await Gate(settings, store, around.platforms, broken).judge()
+    await create_staff(store, "ada", "Ada", "admin", [], "correct horse battery")
     for _ in range(2):
         gate = Gate(settings, store, around.platforms, broken)
         await gate.judge()
