@@ -17,6 +17,8 @@ JUDGED_SECONDS = 240.0
 """A line through less than this says more about the moment than about the process."""
 MOST_GROWTH = 0.10
 """Of its own size, over half the run: more than this is a leak until somebody shows otherwise."""
+SMALL_MEGABYTES = 5.0
+"""Over half the run, this much is no leak even of a small process: Valkey keeps trackers for a while."""
 MOST_POINTS = 300
 
 
@@ -38,7 +40,8 @@ class Trend:
     @property
     def is_flat(self) -> bool:
         """Whether it stays within the bound. One that is not judged is not held against anybody."""
-        return not self.judged or self.growth <= MOST_GROWTH
+        gained = self.growth * self.megabytes
+        return not self.judged or self.growth <= MOST_GROWTH or gained <= SMALL_MEGABYTES
 
     def as_json(self) -> dict[str, Any]:
         """For the summary."""
