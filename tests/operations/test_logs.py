@@ -114,8 +114,13 @@ def logged(monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setattr(sys, "stderr", written)
     before = structlog.get_config()
     handlers = list(logging.getLogger().handlers)
+    # Telegram, where a test has made one in this process, lets httpx say nothing below an error.
+    httpx_logger = logging.getLogger("httpx")
+    level = httpx_logger.level
+    httpx_logger.setLevel(logging.NOTSET)
     set_up_logs("DEBUG")
     yield written.getvalue
+    httpx_logger.setLevel(level)
     structlog.configure(**before)
     logging.getLogger().handlers[:] = handlers
     logging.captureWarnings(False)
