@@ -18,7 +18,10 @@ JUDGED_SECONDS = 240.0
 MOST_GROWTH = 0.10
 """Of its own size, over half the run: more than this is a leak until somebody shows otherwise."""
 SMALL_MEGABYTES = 5.0
-"""Over half the run, this much is no leak even of a small process: Valkey keeps trackers for a while."""
+"""Over half the run, this much is no leak even of a small process."""
+STORES = ("valkey", "postgres")
+"""What they hold is data. Valkey keeps each tracker for half an hour and each answer for ten minutes, so
+it grows with the traffic for as long as that; a database server fills its buffers. Drawn, not judged."""
 MOST_POINTS = 300
 
 
@@ -73,7 +76,8 @@ def trend(process: str, generation: int, points: Sequence[Point], run_seconds: f
     seconds = kept[-1][0] - kept[0][0]
     return Trend(
         process, generation, seconds, middle, per_second * 3600,
-        per_second * run_seconds / 2 / middle if middle else 0.0, seconds >= JUDGED_SECONDS,
+        per_second * run_seconds / 2 / middle if middle else 0.0,
+        seconds >= JUDGED_SECONDS and not process.startswith(STORES),
     )  # fmt: skip
 
 
