@@ -35,7 +35,11 @@ from bot.store.tables import Conversation, Outbox, Person, Staff, StaffSession, 
 from tests.platforms.loopback import Loopback
 
 STAFF = 50
-TEAMS = ("digital_desk", "control_room", "safeguarding")
+TEAMS = (
+    "digital_desk", "control_room", "safeguarding", "professional_standards", "corporate_communications",
+    "intelligence",
+)  # fmt: skip
+"""All of them: whatever a net makes of a message, somebody may take it."""
 
 
 # ---- the drill's own door ----------------------------------------------------------------------

@@ -66,6 +66,9 @@ class Questions:
         }
         self.line = content.line
         self.desk_name = content.desk_name
+        self.safety_ends = tuple(
+            words.safety[-1] for words in map(screen.words, screen.content.categories) if words.safety
+        )
         self.danger = next(
             (t for t in _DANGER if (worst := screen.check(t).worst) and worst.priority == "P1"), ""
         )

@@ -53,7 +53,8 @@ class TelegramStack(Stack):
         self._desk_mark = f"{questions.desk_name}:\n\n"
         self._notices = {questions.line(key) for key in ("joined", "released", "closed_by_silence")}
         self._closed = questions.line("closed", reference="\0").split("\0")[0]
-        self._safety_marks = [questions.line("block_999").split("\n")[0]]
+        self._safety_mark = questions.line("block_999").split("\n")[0]
+        self._safety_ends = questions.safety_ends
         self.followed_log = self.telegram_log = self.folder / "telegram.jsonl"
         port = ports.take()
         self.telegram_url = f"http://127.0.0.1:{port}"
@@ -142,7 +143,8 @@ class TelegramStack(Stack):
     def _kind(self, text: str) -> str:
         if text.startswith(self._desk_mark):
             return "staff"
-        if any(text.startswith(mark) for mark in self._safety_marks):
+        # The words of a second category follow without the block: what they end with tells them.
+        if text.startswith(self._safety_mark) or text.endswith(self._safety_ends):
             return "safety"
         if text in self._notices or text.startswith(self._closed):
             return "notice"
