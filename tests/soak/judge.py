@@ -13,8 +13,9 @@ Point = tuple[float, float]
 
 WARM_UP_SECONDS = 120.0
 """What a process needs to fill its caches; a third of its life where that is shorter."""
-JUDGED_SECONDS = 240.0
-"""A line through less than this says more about the moment than about the process."""
+JUDGED_SECONDS = 400.0
+"""A line through less than this says more about the moment than about the process: between two restarts
+each gateway carries the other's people too for a while."""
 MOST_GROWTH = 0.10
 """Of its own size, over half the run: more than this is a leak until somebody shows otherwise."""
 SMALL_MEGABYTES = 5.0

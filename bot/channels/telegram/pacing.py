@@ -34,6 +34,10 @@ class Bucket:
         self._at = now
         return max(0.0, -self._left / self._rate)
 
+    def is_full(self, now: float) -> bool:
+        """Whether it says no more than a new one would."""
+        return self._left + (now - self._at) * self._rate >= self._burst
+
     def give_back(self) -> None:
         """It was not used after all."""
         self._left += 1
@@ -51,9 +55,9 @@ class Pacing:
         now = time.monotonic()
         one = self._chats.pop(chat, None) or Bucket(CHAT_BURST, CHAT_PER_SECOND, now)
         self._chats[chat] = one
-        while len(self._chats) > REMEMBERED:
-            self._chats.popitem(last=False)
         wait = max(one.take(now), self._all.take(now))
+        while len(self._chats) > REMEMBERED or next(iter(self._chats.values())).is_full(now):
+            self._chats.popitem(last=False)
         if wait > longest:
             one.give_back()
             self._all.give_back()

@@ -56,7 +56,8 @@ class _Buckets:
     def take(self, key: str) -> None:
         self._held[key] = (self._left(key) - 1.0, self._clock())
         self._held.move_to_end(key)
-        while len(self._held) > REMEMBERED:
+        # A bucket that is full again says no more than none: the oldest go as soon as they are.
+        while len(self._held) > REMEMBERED or self._left(next(iter(self._held))) >= self._size:
             self._held.popitem(last=False)
 
 
