@@ -6,6 +6,7 @@ of a category. Needs no database, Redis or Rasa, keeps no state and reads no fil
 """
 
 from bot.safety.content import Category, Example
+from bot.safety.languages import Languages
 from bot.safety.screen import Hit, SafetyWords, Screen, ScreenResult
 
-__all__ = ["Category", "Example", "Hit", "SafetyWords", "Screen", "ScreenResult"]
+__all__ = ["Category", "Example", "Hit", "Languages", "SafetyWords", "Screen", "ScreenResult"]

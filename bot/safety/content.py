@@ -18,6 +18,7 @@ from bot.safety.words import Dictionary, inflect
 CATEGORIES: Final = tuple(f"R{number:02}" for number in range(1, 21))
 WORDS_FILE: Final = "words.yml"
 AMBIGUOUS_FILE: Final = "ambiguous.yml"
+LANGUAGES_FOLDER: Final = "languages"
 
 PRONOUNS: Final = frozenset({"i", "me", "my", "myself"})
 """Words that always stand for the family of the same name: "us" and "wor" are "me" and "my" here."""
@@ -38,8 +39,14 @@ class _Line(str):
     line: int = 0
 
 
+class _Block(dict[Any, Any]):
+    """Keys and values of a YAML file that know the line where they begin."""
+
+    line: int = 0
+
+
 class _Loader(yaml.SafeLoader):
-    """Safe YAML whose texts know their line and whose keys may not repeat."""
+    """Safe YAML whose texts and blocks know their line and whose keys may not repeat."""
 
     def construct_scalar(self, node: yaml.ScalarNode | yaml.MappingNode) -> Any:
         value = super().construct_scalar(node)
@@ -63,6 +70,15 @@ class _Loader(yaml.SafeLoader):
             seen.add(key.value)
         mapping: dict[Any, Any] = super().construct_mapping(node, deep=True)
         return mapping
+
+
+def _block(loader: _Loader, node: yaml.MappingNode) -> _Block:
+    block = _Block(loader.construct_mapping(node))
+    block.line = node.start_mark.line + 1
+    return block
+
+
+_Loader.add_constructor("tag:yaml.org,2002:map", _block)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +108,22 @@ class Category:
 
 
 @dataclass(frozen=True, slots=True)
+class Language:
+    """One file of `data/risk/languages/`, without its patterns."""
+
+    code: str
+    name: str
+    verify: bool
+    """No native reader has read it yet."""
+    words: tuple[str, ...]
+    """Common words in Latin letters that English does not have."""
+    sure: tuple[str, ...]
+    """Words of which one is enough to know the language."""
+    examples: tuple[tuple[str, Example], ...]
+    """Messages that must be found, each with its category."""
+
+
+@dataclass(frozen=True, slots=True)
 class Content:
     """Everything that `data/risk/` says, ready to use."""
 
@@ -103,6 +135,7 @@ class Content:
     examples_of_nothing: tuple[str, ...]
     """Messages that must raise nothing at all."""
     ambiguous_examples: tuple[tuple[str, Rule], ...]
+    languages: Mapping[str, Language] = field(default_factory=dict)
 
 
 def load(folder: Path) -> Content:
@@ -139,6 +172,7 @@ class _Compiler:
         soft = self._concept("<soft>")
         for word in self._split(words.get("soft", "")):
             self._meanings.setdefault(word, set()).add(soft)
+        playful, routine, turn = (self._family(name, name) for name in ("<playful>", "<routine>", "<turn>"))
         for text in self._texts(words, "idioms"):
             self._rule("idiom", None, text, [text], 0, ())
         idioms = list(self._rules)
@@ -147,6 +181,7 @@ class _Compiler:
         for identity in CATEGORIES:
             categories[identity] = self._category(identity)
         silent, ambiguous = self._ambiguous()
+        languages = self._languages()
         dictionary = Dictionary(
             self._meanings,
             self._spellings,
@@ -162,6 +197,7 @@ class _Compiler:
         reader = Reader(
             dictionary, compounds, idioms, self._rules, soft,
             frozenset(self._split(words.get("ignored", ""))),
+            playful, routine, turn,
         )  # fmt: skip
         return Content(
             categories,
@@ -170,6 +206,7 @@ class _Compiler:
             silent,
             tuple(self._texts(words, "examples_of_nothing")),
             tuple(ambiguous),
+            languages,
         )
 
     # ---- files -------------------------------------------------------------------------------
@@ -195,27 +232,34 @@ class _Compiler:
         return loaded
 
     def _wrong(self, message: str, at: object = None) -> ContentError:
-        line = at.line if isinstance(at, _Line) else 1
+        line = at.line if isinstance(at, _Line | _Block) else 1
         return ContentError(f"{self.folder / self._file}, line {line}: {message}")
 
     def _known(self, mapping: dict[str, Any], known: Iterable[str]) -> None:
         for key in mapping:
             if key not in known:
-                raise self._wrong(f"unknown key {str(key)!r}", key)
+                allowed = ", ".join(sorted(known))
+                raise self._wrong(f"unknown key {str(key)!r}: remove it, or write one of: {allowed}", key)
+
+    @staticmethod
+    def _key(mapping: Mapping[Any, Any], name: str) -> object:
+        """A key as it stands in the file, for its line; the mapping where it has no such key."""
+        return next((key for key in mapping if key == name), mapping)
 
     def _section(self, mapping: dict[str, Any], key: str) -> dict[Any, Any]:
         section = mapping.get(key)
         if not isinstance(section, dict):
-            raise self._wrong(f"{key!r} must hold keys and values")
+            raise self._wrong(f"{key!r} must hold keys and values", self._key(mapping, key))
         return section
 
     def _texts(self, mapping: dict[Any, Any], key: str) -> list[str]:
         value = mapping.get(key) or []
         if not isinstance(value, list):
-            raise self._wrong(f"{key!r} must be a list")
+            raise self._wrong(f"{key!r} must be a list", self._key(mapping, key))
         for text in value:
             if not isinstance(text, str) or not text.strip():
-                raise self._wrong(f"{key!r} holds {text!r}: write it as text, in quotes")
+                at = text if isinstance(text, _Line | _Block) else self._key(mapping, key)
+                raise self._wrong(f"{key!r} holds {text!r}: write it as text, in quotes", at)
         return value
 
     def _split(self, value: object) -> list[str]:
@@ -236,27 +280,31 @@ class _Compiler:
         self._known(data, _REQUIRED | _OPTIONAL)
         missing = sorted(_REQUIRED - data.keys())
         if missing:
-            raise self._wrong(f"missing: {', '.join(missing)}")
+            raise self._wrong(f"missing: {', '.join(missing)}: add it")
         if data["id"] != identity:
             raise self._wrong(f"id must be {identity}", data["id"])
         threshold = data["understanding_threshold"]
         if not isinstance(threshold, float) or not 0 < threshold < 1:
-            raise self._wrong("understanding_threshold must be a number between 0 and 1")
+            raise self._wrong(
+                "understanding_threshold must be a number between 0 and 1, such as 0.25",
+                self._key(data, "understanding_threshold"),
+            )
         for key in ("phrases", "combinations", "examples"):
             if not isinstance(data.get(key, []), list):
-                raise self._wrong(f"{key!r} must be a list")
+                raise self._wrong(f"{key!r} must be a list", self._key(data, key))
         for group in data["phrases"]:
             if not isinstance(group, dict):
                 raise self._wrong(f"a group of phrases needs priority and match, not {group!r}", group)
-            self._known(group, {"priority", "match", "unless"})
-            grade = self._grade(group.get("priority"), None)
+            self._known(group, {"priority", "match", "unless", "firm"})
+            grade = self._grade(group.get("priority"), group)
             for text in self._texts(group, "match"):
-                self._rule(identity, grade, text, [text], 0, self._texts(group, "unless"))
+                self._rule(identity, grade, text, [text], 0, self._texts(group, "unless"),
+                           firm=bool(group.get("firm")))  # fmt: skip
         for group in data.get("combinations", []):
             if not isinstance(group, dict):
                 raise self._wrong(f"a combination needs priority and all, not {group!r}", group)
-            self._known(group, {"priority", "all", "within", "unless"})
-            grade = self._grade(group.get("priority"), None)
+            self._known(group, {"priority", "all", "within", "unless", "firm"})
+            grade = self._grade(group.get("priority"), group)
             signals = self._texts(group, "all")
             within = group.get("within", 10)
             if len(signals) < 2 or not isinstance(within, int) or not 0 < within <= 40:
@@ -265,7 +313,7 @@ class _Compiler:
                     signals[0] if signals else None,
                 )
             self._rule(identity, grade, " + ".join(signals), signals, within,
-                       self._texts(group, "unless"))  # fmt: skip
+                       self._texts(group, "unless"), firm=bool(group.get("firm")))  # fmt: skip
         examples = []
         for example in data["examples"]:
             if not isinstance(example, dict) or not isinstance(example.get("text"), str):
@@ -294,7 +342,7 @@ class _Compiler:
         examples: list[tuple[str, Rule]] = []
         entries = data.get("messages")
         if not isinstance(entries, list):
-            raise self._wrong("'messages' must be a list")
+            raise self._wrong("'messages' must be a list", self._key(data, "messages"))
         for entry in entries:
             if not isinstance(entry, dict) or not isinstance(entry.get("example"), str):
                 raise self._wrong(f"an ambiguous message needs an example, not {entry!r}", entry)
@@ -330,6 +378,59 @@ class _Compiler:
             examples.append((str(at), rule))
         return silent, examples
 
+    # ---- other languages ---------------------------------------------------------------------
+
+    def _languages(self) -> dict[str, Language]:
+        """The emergency words of other languages; their patterns join the screen's own."""
+        languages = {}
+        for path in sorted((self.folder / LANGUAGES_FOLDER).glob("*.yml")):
+            language = self._language(f"{LANGUAGES_FOLDER}/{path.name}")
+            languages[language.code] = language
+        return languages
+
+    def _language(self, name: str) -> Language:
+        data = self._mapping(name)
+        self._known(data, {"language", "name", "verify", "words", "sure", "phrases", "examples"})
+        missing = sorted({"language", "name", "verify", "words", "sure"} - data.keys())
+        if missing:
+            raise self._wrong(f"missing: {', '.join(missing)}: add it")
+        code = str(data["language"])
+        if name != f"{LANGUAGES_FOLDER}/{code}.yml":
+            raise self._wrong("the file must have the name of its language", data["language"])
+        if not isinstance(data["verify"], bool):
+            raise self._wrong("verify must be true or false", self._key(data, "verify"))
+        for group in data.get("phrases", []):
+            if not isinstance(group, dict) or not isinstance(group.get("say"), str):
+                raise self._wrong(
+                    f"a group of phrases needs category, priority, say and match, not {group!r}", group
+                )
+            self._known(group, {"category", "priority", "say", "match"})
+            if group.get("category") not in CATEGORIES:
+                raise self._wrong(f"unknown category {group.get('category')!r}", group["say"])
+            grade = self._grade(group.get("priority"), group["say"])
+            for text in self._texts(group, "match"):
+                meaning = f"{data['name']}: {group['say']}"
+                self._rule(group["category"], grade, text, [text], 0, (), language=code, meaning=meaning)
+        return Language(
+            code,
+            str(data["name"]),
+            data["verify"],
+            tuple(self._split(data["words"])),
+            tuple(self._split(data["sure"])),
+            tuple(self._foreign_examples(data)),
+        )
+
+    def _foreign_examples(self, data: dict[str, Any]) -> list[tuple[str, Example]]:
+        examples = []
+        for example in data.get("examples", []):
+            if not isinstance(example, dict) or not isinstance(example.get("text"), str):
+                raise self._wrong(f"an example needs text, category and priority, not {example!r}", example)
+            if example.get("category") not in CATEGORIES:
+                raise self._wrong(f"unknown category {example.get('category')!r}", example["text"])
+            grade = self._grade(example.get("priority"), example["text"])
+            examples.append((str(example["category"]), Example(str(example["text"]), grade)))
+        return examples
+
     # ---- patterns ----------------------------------------------------------------------------
 
     def _rule(
@@ -343,6 +444,10 @@ class _Compiler:
         ask: str | None = None,
         ask_priority: str | None = None,
         alone: bool = False,
+        *,
+        firm: bool = False,
+        language: str = "",
+        meaning: str = "",
     ) -> Rule:
         """Compile one rule and keep it. Optional words make several rules of it; the last is given
         back, and all carry the same words to explain them."""
@@ -354,7 +459,7 @@ class _Compiler:
             raise self._wrong(f"too many optional words in {text!r}", signals[0])
         for form in forms:
             rule = Rule(len(self._rules) + 1, category, grade, f"{category}: {text}", form, within,
-                        contexts, ask, ask_priority)  # fmt: skip
+                        contexts, ask, ask_priority, alone, firm or bool(language), language, meaning)  # fmt: skip
             self._rules.append(rule)
         return rule
 

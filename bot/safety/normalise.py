@@ -51,6 +51,7 @@ _POSTCODE: Final = re.compile(r"\b(?:ne|sr|dh|td|ts|dl)\d{1,2} ?\d[a-z]{2}\b")
 _MONEY: Final = re.compile(r"[£€]\s?(\d[\d,.]*)")
 
 _TOKEN: Final = re.compile(r"[.!?;]+(?=\s|$)|\n|[@$*]?[^\W_](?:[^\W_]|[@$!|](?=[^\W_*@$!|])|\*)*", re.UNICODE)
+_HAN: Final = re.compile("[\u3400-\u9fff\U00020000-\U0002ffff]")
 _AGE: Final = re.compile(r"(\d{1,2})(yo|yr|yrs|y|year|years|yearold|m|f|st|wk|wks|mins?|hrs?)")
 
 BREAK: Final = "\n"
@@ -90,11 +91,15 @@ def tokens(normal: str) -> list[str]:
     found: list[str] = []
     spelt: list[str] = []
     for word in _TOKEN.findall(normal):
-        if len(word) == 1 and word.isalpha():
+        if len(word) == 1 and word.isalpha() and not _HAN.match(word):
             spelt.append(word)
             continue
         if spelt:
             _end_of_spelling(spelt, found)
+        if _HAN.match(word):
+            # Chinese has no spaces: each sign stands for itself.
+            found.extend(word)
+            continue
         if word[0] in ".!?;\n":
             if found and found[-1] != BREAK:
                 found.append(BREAK)
@@ -106,23 +111,6 @@ def tokens(normal: str) -> list[str]:
     if spelt:
         _end_of_spelling(spelt, found)
     return found
-
-
-def is_mostly_foreign_script(text: str) -> bool:
-    """Whether most letters of the text as typed are of a script that English does not use."""
-    if text.isascii():
-        return False
-    letters = [c for c in text[:1000] if c.isalpha()]
-    foreign = sum(1 for c in letters if ord(c) > 0x24F and c not in _LATIN_STYLES)
-    return len(letters) > 3 and foreign * 10 > len(letters) * 6
-
-
-_LATIN_STYLES: Final = frozenset(
-    chr(code)
-    for first, last in ((0x1D400, 0x1D7FF), (0xFF21, 0xFF5A), (0x24B6, 0x24E9), (0x1E00, 0x1EFF),
-                        (0x1F110, 0x1F189))
-    for code in range(first, last + 1)
-)  # fmt: skip
 
 
 def _end_of_spelling(spelt: list[str], found: list[str]) -> None:

@@ -63,6 +63,12 @@ class Rule:
     ask: str | None = None
     ask_priority: str | None = None
     alone: bool = False
+    firm: bool = False
+    """Holds whatever else the sentence is about: a play, a game, the dinner."""
+    language: str = ""
+    """The code of the language that the words are in; empty for English."""
+    meaning: str = ""
+    """What words of another language mean, for staff."""
 
     @property
     def concepts(self) -> frozenset[int]:
@@ -79,8 +85,18 @@ class Reading:
     compounds: dict[int, list[Phrase]] = field(default_factory=dict)
     sentences: list[int] = field(default_factory=list)
     soft: int = 0
+    playful: int = 0
+    """Words of sentences that are about a play, a game, the dinner: they raise nothing."""
+    routine: int = 0
+    """Words of sentences that are about a licence, a fine, a lost bank card: no P1 and no P2."""
+    turns: int | None = None
+    """Where a new turn of talk ends its first words; None until it is asked for."""
+    newest: int = 0
+    """Words of the newest message; all of them unless messages were joined."""
     firsts: int = 0
     lasts: int = 0
+    opened: set[tuple[int, int]] = field(default_factory=set)
+    """Concepts that are being looked for, and from where: none is looked for within itself."""
 
     @property
     def present(self) -> set[int]:
@@ -107,13 +123,19 @@ class Reading:
     def step_ends(self, concept: int, starts: int) -> int:
         """Where a concept ends that begins at one of `starts`."""
         ends = self.masks.get(concept, 0) & starts
-        for compound in self.compounds.get(concept, ()):
+        compounds = self.compounds.get(concept)
+        if not compounds or (concept, starts) in self.opened:
+            # Families hold each other: "my self" is <me>, <me> may stand for <my>, which begins it.
+            return ends
+        self.opened.add((concept, starts))
+        for compound in compounds:
             at = self.step_ends(compound.steps[0].concept, starts)
             for step in compound.steps[1:]:
                 if not at:
                     break
                 at = self.step_ends(step.concept, self.reach(at, step.gap))
             ends |= at
+        self.opened.discard((concept, starts))
         return ends
 
     def trail(self, phrase: Phrase) -> list[int]:
@@ -182,6 +204,20 @@ class Match:
     words: tuple[str, ...]
 
 
+_CALM: Final = frozenset({"P3", "P4"})
+"""Grades at which words of several messages must run on, to be read as one sentence."""
+
+
+def _runs_on(reading: Reading, places: set[int]) -> bool:
+    """Whether nothing but soft words parts what was matched in earlier messages from the newest."""
+    start = (reading.newest & -reading.newest).bit_length() - 1
+    before = [place for place in places if place < start]
+    if not before:
+        return True
+    between = range(max(before) + 1, min(place for place in places if place >= start))
+    return all(reading.soft >> place & 1 for place in between)
+
+
 _Compounds = dict[int, list[tuple[frozenset[int], Phrase, Sequence[int]]]]
 _NESTING: Final = 3
 """How deep choices may stand within choices."""
@@ -198,14 +234,22 @@ class Reader:
         rules: Iterable[Rule],
         soft: int,
         never: frozenset[str],
+        playful: int,
+        routine: int,
+        turn: int,
     ) -> None:
         """`compounds` are expressions of several words with the concepts they stand for, and whether
         they are made of plain words only;
         `idioms` are harmless ways of speaking whose words lose their meaning; `soft` is the
-        concept of words that may stand anywhere; `never` are words that are not read at all."""
+        concept of words that may stand anywhere; `never` are words that are not read at all;
+        `playful` and `routine` are the concepts of what makes the rest of its sentence harmless,
+        or calm, as far as the next `turn` ("also", "anyway")."""
         self._dictionary = dictionary
         self._soft = soft
         self._never = never
+        self._playful = Phrase((Step(playful),))
+        self._routine = Phrase((Step(routine),))
+        self._turn = Phrase((Step(turn),))
         rules = list(rules)
         idioms = list(idioms)
         compounds = list(compounds)
@@ -247,16 +291,16 @@ class Reader:
             start += WINDOW_WORDS - OVERLAP_WORDS
 
     def _matches(self, tokens: Sequence[str], newest_from: int) -> Iterator[Match]:
-        reading, newest = self._read(tokens, newest_from)
+        reading = self._read(tokens, newest_from)
         present = self._without_idioms(reading)
         for concept in present:
             for needed, rule in self._rules.get(concept, ()):
                 if needed <= present:
-                    match = self._match(reading, rule, newest)
+                    match = self._match(reading, rule)
                     if match is not None:
                         yield match
 
-    def _read(self, tokens: Sequence[str], newest_from: int) -> tuple[Reading, int]:
+    def _read(self, tokens: Sequence[str], newest_from: int) -> Reading:
         words: list[str] = []
         reading = Reading(words)
         masks = reading.masks
@@ -291,7 +335,32 @@ class Reader:
             firsts |= (firsts & reading.soft) << 1
             lasts |= (lasts & reading.soft) >> 1
         reading.firsts, reading.lasts = firsts, lasts
-        return reading, newest
+        reading.newest = newest
+        reading.playful = self._sentences_with(reading, self._playful)
+        reading.routine = reading.playful | self._sentences_with(reading, self._routine)
+        return reading
+
+    def _sentences_with(self, reading: Reading, phrase: Phrase) -> int:
+        """The words of the sentences with this phrase, where a turn of talk parts sentences too."""
+        seen = reading.ends(phrase)
+        if not seen:
+            return 0
+        if reading.turns is None:
+            reading.turns = reading.ends(self._turn)
+        turns = reading.turns
+        words = 0
+        for sentence in reading.sentences:
+            if not seen & sentence:
+                continue
+            rest = sentence
+            for turn in bits(turns & sentence):
+                before = rest & ((1 << turn) - 1)
+                if before & seen:
+                    words |= before
+                rest &= ~before
+            if rest & seen:
+                words |= rest
+        return words
 
     def _find_compounds(self, reading: Reading) -> None:
         reading.compounds.clear()
@@ -344,17 +413,18 @@ class Reader:
         self._find_compounds(reading)
         return reading.present
 
-    def _match(self, reading: Reading, rule: Rule, newest: int) -> Match | None:
+    def _match(self, reading: Reading, rule: Rule) -> Match | None:
         if rule.alone and len(reading.sentences) > 1:
             return None
         trails = [reading.trail(signal) for signal in rule.signals]
         if not all(trails):
             return None
+        newest = reading.newest
         blocked = 0
+        if not rule.firm:
+            blocked = reading.playful if rule.priority in _CALM else reading.routine
         for context in rule.unless:
-            seen = reading.ends(context)
-            if seen:
-                blocked |= sum(sentence for sentence in reading.sentences if sentence & seen)
+            blocked |= self._sentences_with(reading, context)
         ends = [trail[-1] & ~blocked for trail in trails]
         if len(ends) == 1:
             final = ends[0] & newest
@@ -369,6 +439,8 @@ class Reader:
         places: set[int] = set()
         for signal, trail, end in zip(rule.signals, trails, chosen, strict=True):
             places.update(reading.places(signal, end, trail))
+        if rule.priority in _CALM and not _runs_on(reading, places):
+            return None
         return Match(rule, tuple(reading.words[place] for place in sorted(places)))
 
     @staticmethod

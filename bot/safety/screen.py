@@ -9,7 +9,7 @@ from typing import cast
 
 from bot.messages import Grade
 from bot.safety.content import Category, Content, load
-from bot.safety.normalise import BREAK, is_mostly_foreign_script, normalise, tokens
+from bot.safety.normalise import BREAK, normalise, tokens
 from bot.safety.phrases import Match, Rule
 
 
@@ -21,6 +21,8 @@ class Hit:
     priority: Grade
     words: tuple[str, ...]
     rule: str
+    language: str = ""
+    """The code of the language of the words; empty for English."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,8 +160,6 @@ class Screen:
             # A long token that is not in the text as such was put together from single letters.
             spelt = len(token) >= 3 and token.isalpha() and token not in normal
             found.extend(split(token) if spelt else (token,))
-        if is_mostly_foreign_script(text):
-            found.extend((BREAK, "foreignscript"))
         return found
 
     def _result(self, matches: Iterable[Match], text: str, found: Sequence[str]) -> ScreenResult:
@@ -174,8 +174,15 @@ class Screen:
                 settled = True
             if rule.priority is None:
                 continue
-            hit = Hit(rule.category, cast(Grade, rule.priority), match.words, rule.text)
-            if rule.category not in best or hit.priority < best[rule.category].priority:
+            words = (*match.words, f"({rule.meaning})") if rule.meaning else match.words
+            hit = Hit(rule.category, cast(Grade, rule.priority), words, rule.text, rule.language)
+            held = best.get(rule.category)
+            if (
+                held is None
+                or hit.priority < held.priority
+                # The rule that knows the language says more than one that lists a word of it.
+                or (hit.priority == held.priority and hit.language and not held.language)
+            ):
                 best[rule.category] = hit
         if not found and text.strip() and self._content.silent is not None:
             asking.append(self._content.silent)

@@ -212,6 +212,8 @@ class Conversation(Base):
     ask: Mapped[dict[str, Any] | None]
     """The one question asked of an ambiguous message, and what silence will mean."""
     withdrawable: Mapped[bool] = mapped_column(Boolean, default=False)
+    language: Mapped[str | None] = mapped_column(String(8))
+    """The code of the language that the person probably writes, if it is not English."""
     lease_holder: Mapped[str | None] = mapped_column(String(64))
     lease_expires: Mapped[datetime | None]
     lease_counter: Mapped[int] = mapped_column(Integer, default=0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bot.safety import Screen
-from bot.safety.normalise import BREAK, is_mostly_foreign_script, normalise, tokens
+from bot.safety.normalise import BREAK, normalise, tokens
 
 
 @pytest.mark.parametrize(
@@ -47,14 +47,8 @@ def test_letters_typed_one_by_one_are_put_together() -> None:
     assert ["kill"] == tokens(normalise("k.i.l.l"))
 
 
-@pytest.mark.parametrize("text", ["помогите мне", "ساعدني من فضلك", "请帮帮我吧"])
-def test_another_script_is_noticed(text: str) -> None:
-    assert is_mostly_foreign_script(text)
-
-
-@pytest.mark.parametrize("text", ["café au lait", "𝐡𝐞𝐥𝐩 𝐦𝐞 𝐧𝐨𝐰", "hello", "", "😀😀😀😀😀"])
-def test_latin_letters_in_any_style_are_not_another_script(text: str) -> None:
-    assert not is_mostly_foreign_script(text)
+def test_chinese_is_read_sign_by_sign() -> None:
+    assert ["请", "帮", "我", "now", "救", "命"] == tokens(normalise("请帮我 now 救命"))
 
 
 @pytest.mark.parametrize(

@@ -110,6 +110,88 @@ class TestJoined:
 
         assert "P1" == result.priority
 
+    @pytest.mark.parametrize(
+        "parts",
+        [
+            ["he has", "a knife", "in the kitchen"],
+            ["im 9", "my dad", "hits me"],
+            ["i want", "to", "die"],
+            ["my husband", "has locked me", "in the flat"],
+        ],
+    )
+    def test_danger_sent_in_three_messages(self, parts: list[str]) -> None:
+        raised = [SCREEN.check_joined(parts[:number], parts[number]).priority for number in range(3)]
+
+        assert "P1" in raised
+
+    @pytest.mark.parametrize(
+        ("earlier", "newest"),
+        [
+            (["noise complaint"], "are you a robot"),
+            (["noise complaint", "my neighbour plays music", "every night"], "are you a robot"),
+            (["i want to complain", "about the wheelie bins"], "is this a real officer"),
+            (["hello", "my dad"], "what time do you open"),
+        ],
+    )
+    def test_words_of_two_sentences_are_no_complaint(self, earlier: list[str], newest: str) -> None:
+        assert () == SCREEN.check_joined(earlier, newest).hits
+
+    def test_a_calm_sentence_that_runs_on_is_read_as_one(self) -> None:
+        result = SCREEN.check_joined(["hello", "i want to make a"], "complaint about an officer")
+
+        assert {"R16": "P3"} == {hit.category: hit.priority for hit in result.hits}
+
+
+class TestCompany:
+    """What the rest of a sentence is about."""
+
+    @pytest.mark.parametrize(
+        "text",
+        ["he stabbed her in emmerdale last night", "wor lad shot the boss on fortnite and i scored",
+         "the seagull attacked me for me chips", "a man with a knife cut the birthday cake"],
+    )  # fmt: skip
+    def test_play_raises_nothing(self, text: str) -> None:
+        assert () == SCREEN.check(text).hits
+
+    @pytest.mark.parametrize(
+        "text",
+        ["is corrie on tonight also my husband is hitting me",
+         "we were watching corrie. my husband is hitting me",
+         "watching corrie\nmy husband is hitting me",
+         "how do i renew my licence btw there is a man with a knife outside"],
+    )  # fmt: skip
+    def test_it_ends_with_the_sentence_or_a_turn_of_talk(self, text: str) -> None:
+        assert "P1" == SCREEN.check(text).priority
+
+    @pytest.mark.parametrize(
+        "text",
+        ["how do i stop burglars", "walking home alone", "i saw the crash on the coast road",
+         "is it safe to walk home alone at night", "do i need a licence for an air gun",
+         "which number do i ring 999 or 101"],
+    )  # fmt: skip
+    def test_a_question_of_every_day_is_no_danger(self, text: str) -> None:
+        assert SCREEN.check(text).priority not in ("P1", "P2")
+
+    def test_routine_business_still_reaches_a_person(self) -> None:
+        assert "P3" == SCREEN.check("someone hit my parked car and drove off last week").priority
+
+
+class TestSeveralCategories:
+    def test_each_is_raised_once_and_the_highest_leads(self) -> None:
+        result = SCREEN.check(
+            "my husband has a knife and the kids are upstairs, also my bike was stolen last week"
+        )
+
+        assert "P1" == result.priority
+        assert {"R03", "R08", "R13"} <= {hit.category for hit in result.hits}
+        assert sorted(hit.priority for hit in result.hits) == [hit.priority for hit in result.hits]
+
+    def test_a_weapon_here_and_now_is_no_stalking(self) -> None:
+        raised = {hit.category for hit in SCREEN.check("there is a man with a knife here now").hits}
+
+        assert {"R01", "R08"} <= raised
+        assert "R07" not in raised
+
 
 class TestLongText:
     def test_danger_is_found_anywhere_in_twenty_thousand_characters(self) -> None:
@@ -259,3 +341,11 @@ class TestWrongFiles:
 
         with pytest.raises(ContentError, match="understanding_threshold"):
             Screen.load(folder)
+
+
+@pytest.mark.parametrize("text", ["going to kill my self tonight", "help my self assessment", "me self harm"])
+def test_words_that_stand_for_each_other_are_read(screen: Screen, text: str) -> None:
+    """Families that hold each other must not send the reading round in circles."""
+    screen.check(text)
+    hits = screen.check("going to kill my self tonight").hits
+    assert ("R02", "P1") in [(hit.category, hit.priority) for hit in hits]
