@@ -22,12 +22,14 @@ from rasa.shared.nlu.training_data.features import Features
 from rasa.shared.nlu.training_data.message import Message
 from rasa.shared.nlu.training_data.training_data import TrainingData
 
-from bot.nlu.classifier import Example, IntentModel, Options, train
+from bot.nlu.classifier import RISK, Example, IntentModel, Options, train
 from bot.nlu.faq import risk_of, written_about
 from bot.nlu.normalise import normalise
 from bot.nlu.payloads import intent_attributes
+from bot.nlu.plain import PlainWords, ordinary_words, read_spellings
 from bot.nlu.sentences import (
     MODEL_SHA256,
+    VOCABULARY,
     SentenceVectors,
     Vectors,
     sentence_model,
@@ -37,6 +39,11 @@ from bot.nlu.sentences import (
 _LOG = logging.getLogger(__name__)
 _ORIGIN = "FrontCounterSentenceFeaturizer"
 _SENTENCE_MODEL = "sentence.onnx"
+_PLAIN = "front_counter_plain"
+"""Attribute of a message: its text in plain words."""
+_PIECES = "front_counter_pieces"
+"""Attribute of a message: its sentences with their vectors, where it has several."""
+_SPELLINGS = "data/risk/words.yml"
 
 
 def _code_fingerprint() -> str:
@@ -49,22 +56,30 @@ def _code_fingerprint() -> str:
 
 @DefaultV1Recipe.register(DefaultV1Recipe.ComponentType.MESSAGE_FEATURIZER, is_trainable=True)
 class FrontCounterSentenceFeaturizer(GraphComponent):  # type: ignore[misc]
-    """Give each message its sentence vector.
+    """Give each message its plain words and its sentence vector.
 
-    Nothing is learned: training builds the sentence model and keeps it in Rasa's own, so that a server
-    has all it needs in one file.
+    Training learns the vocabulary of the examples and builds the sentence model; both are kept in
+    Rasa's own model, so that a server has all it needs in one file. `spellings` in config.yml names the
+    file with the force's dialect and text-speak.
     """
 
-    def __init__(self, model_storage: ModelStorage, resource: Resource) -> None:
-        """Keep where the sentence model is stored."""
+    def __init__(self, config: Mapping[str, Any], model_storage: ModelStorage, resource: Resource) -> None:
+        """Keep where things are stored."""
+        self._spellings = Path(config.get("spellings", _SPELLINGS))
         self._model_storage = model_storage
         self._resource = resource
         self._vectors: SentenceVectors | None = None
+        self._plain: PlainWords | None = None
 
     @staticmethod
     def required_packages() -> list[str]:
         """Packages whose versions are part of the training cache's key."""
-        return ["onnxruntime", "tokenizers"]
+        return ["onnxruntime", "tokenizers", "rapidfuzz", "jellyfish"]
+
+    @staticmethod
+    def get_default_config() -> dict[str, Any]:
+        """Where the spellings are."""
+        return {"spellings": _SPELLINGS}
 
     @classmethod
     def create(
@@ -75,7 +90,7 @@ class FrontCounterSentenceFeaturizer(GraphComponent):  # type: ignore[misc]
         execution_context: ExecutionContext,
     ) -> FrontCounterSentenceFeaturizer:
         """Create the component for training."""
-        return cls(model_storage, resource)
+        return cls(config, model_storage, resource)
 
     @classmethod
     def load(
@@ -86,40 +101,60 @@ class FrontCounterSentenceFeaturizer(GraphComponent):  # type: ignore[misc]
         execution_context: ExecutionContext,
         **kwargs: Any,
     ) -> FrontCounterSentenceFeaturizer:
-        """Load the kept sentence model."""
-        found = cls(model_storage, resource)
+        """Load the kept sentence model and vocabulary."""
+        found = cls(config, model_storage, resource)
         with model_storage.read_from(resource) as folder:
             found._vectors = SentenceVectors((Path(folder) / _SENTENCE_MODEL).read_bytes())
+            found._plain = PlainWords.load(Path(folder))
         return found
 
     @classmethod
     def fingerprint_addon(cls, config: dict[str, Any]) -> str:
-        """Make Rasa's cache see changes of our modules."""
-        return _code_fingerprint()
+        """Make Rasa's cache see changes of our modules, and of the spellings."""
+        spellings = Path(config.get("spellings", _SPELLINGS))
+        return _code_fingerprint() + hashlib.sha256(spellings.read_bytes()).hexdigest()
 
     def train(self, training_data: TrainingData) -> Resource:
-        """Build the sentence model and keep it."""
+        """Learn the vocabulary, build the sentence model and keep both."""
+        texts = [
+            normalise(text)
+            for example in training_data.training_examples
+            for text in (example.get(TEXT), *written_about(_metadata(example)))
+            if text
+        ]
+        self._plain = PlainWords.fit(texts, read_spellings(self._spellings), ordinary_words(VOCABULARY))
         with self._model_storage.write_to(self._resource) as folder:
             (Path(folder) / _SENTENCE_MODEL).write_bytes(sentence_model())
+            self._plain.save(Path(folder))
         return self._resource
 
     def process_training_data(self, training_data: TrainingData) -> TrainingData:
-        """Add vectors to all examples that have a text."""
+        """Add plain words and vectors to all examples that have a text."""
         examples = [example for example in training_data.training_examples if example.get(TEXT)]
-        texts = [normalise(example.get(TEXT)) for example in examples]
-        for example, vector in zip(examples, self._loaded().many(texts), strict=True):
+        texts = [self._plain_words().of(example.get(TEXT)) for example in examples]
+        for example, text, vector in zip(examples, texts, self._loaded().many(texts), strict=True):
+            example.set(_PLAIN, text)
             _add_vector(example, vector)
         return training_data
 
     def process(self, messages: list[Message]) -> list[Message]:
-        """Add vectors to messages from the public."""
-        vectors = self._loaded()
+        """Add plain words and vectors to messages from the public."""
+        vectors, plain = self._loaded(), self._plain_words()
         for message in messages:
-            _add_vector(message, vectors.one(normalise(message.get(TEXT) or "")))
+            given = message.get(TEXT) or ""
+            text = plain.of(given)
+            message.set(_PLAIN, text)
+            message.set(_PIECES, [(piece, vectors.one(piece)) for piece in plain.pieces(given)])
+            _add_vector(message, vectors.one(text))
         return messages
 
     def _loaded(self) -> SentenceVectors:
         return self._vectors or shared_sentence_vectors()
+
+    def _plain_words(self) -> PlainWords:
+        if self._plain is None:
+            raise LookupError("the plain words were not learned: the model is not one of ours")
+        return self._plain
 
 
 @DefaultV1Recipe.register(DefaultV1Recipe.ComponentType.INTENT_CLASSIFIER, is_trainable=True)
@@ -188,9 +223,9 @@ class FrontCounterClassifier(GraphComponent, IntentClassifier):  # type: ignore[
             if not message.get(TEXT):
                 continue
             label = message.get_full_intent()
-            about = (message.get("metadata") or {}).get("intent") or {}
-            example = Example(normalise(message.get(TEXT)), label, risk_of(about))
-            examples.append(example)
+            about = _metadata(message)
+            grade = about.get("grade") if label.startswith(RISK) else None
+            examples.append(Example(message.get(_PLAIN), label, risk_of(about), grade=grade))
             vectors.append(_vector(message))
             for text in written_about(about):
                 written.setdefault(f"{label} {text}", Example(text, label, None, written=True))
@@ -207,13 +242,20 @@ class FrontCounterClassifier(GraphComponent, IntentClassifier):  # type: ignore[
         if self._model is None:
             return messages
         for message in messages:
-            found = self._model.classify(normalise(message.get(TEXT) or ""), _vector(message))
+            found = self._model.classify(
+                message.get(_PLAIN) or "", _vector(message), message.get(_PIECES) or ()
+            )
             for name, value in intent_attributes(found).items():
                 message.set(name, value, add_to_output=True)
         return messages
 
 
 _OPTION_NAMES = frozenset(Options.__dataclass_fields__)
+
+
+def _metadata(message: Message) -> dict[str, Any]:
+    """Return what the file says of the intent of an example."""
+    return (message.get("metadata") or {}).get("intent") or {}
 
 
 def _add_vector(message: Message, vector: Vectors) -> None:

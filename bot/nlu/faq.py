@@ -16,9 +16,10 @@ _ANSWER_LETTERS: Final = 600
 def risk_of(metadata: Mapping[str, Any]) -> str | None:
     """Return the risk category that messages of a FAQ intent carry, `none`, or None if some do.
 
-    Mode E hands over to a category, so all its messages carry it; with a `condition` only some do.
+    Mode E hands over to a category, so all its messages carry it; with a `condition` only some do,
+    and with a `grade` of its own they are less urgent than the category's.
     """
-    if metadata.get("condition"):
+    if metadata.get("condition") or metadata.get("grade"):
         return None
     category = metadata.get("category")
     return str(category) if metadata.get("mode") == "E" and category else NO_RISK

@@ -210,7 +210,7 @@ class GatewayChannel(InputChannel):  # type: ignore[misc]
             "turn": turn.turn,
             "release": self._release(processor),
             **understanding,
-            "messages": _messages(output),
+            "messages": [*_messages(output), *_further_questions(understanding, output)],
             "form": tracker.active_loop_name,
             "fresh": fresh,
         }
@@ -343,6 +343,15 @@ def _understanding(parse_data: Mapping[str, Any]) -> dict[str, Any]:
     found = dict(parse_data[UNDERSTANDING])
     found.pop("offer", None)
     return found
+
+
+def _further_questions(
+    understanding: Mapping[str, Any], output: CollectingOutputChannel
+) -> list[dict[str, Any]]:
+    """Return what else the message asked, after an answer: the dialogue knows one question a turn."""
+    answered = [said["answer"] for said in _messages(output) if "answer" in said]
+    also = [slug for slug in understanding.get("also", ()) if slug not in answered]
+    return [{"also": also}] if answered and also else []
 
 
 def _messages(output: CollectingOutputChannel) -> list[dict[str, Any]]:

@@ -56,8 +56,13 @@ def as_json(understanding: Understanding) -> dict[str, Any]:
         "confidence": round(understanding.confidence, 4),
         "certain": understanding.certain,
         "ranking": [{"name": name, "confidence": round(chance, 4)} for name, chance in understanding.ranking],
-        "risks": [{"category": name, "confidence": round(chance, 4)} for name, chance in understanding.risks],
+        "risks": [
+            {"category": risk.category, "confidence": round(risk.chance, 4), "grade": risk.grade}
+            for risk in understanding.risks
+        ],
         "offer": list(understanding.offer),
+        "also": list(understanding.also),
+        "known": round(understanding.known, 4),
     }
 
 

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from scipy import sparse
 from sklearn.feature_extraction.text import TfidfVectorizer
 
+MANY = 1000
 Words = tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]
 """The features of one text: their places among all, and their values."""
 
@@ -64,7 +65,9 @@ class WordFeatures:
     @classmethod
     def fit(cls, texts: Sequence[str]) -> WordFeatures:
         """Learn the vocabulary and weights from normalised texts (at least one with a word)."""
-        fitted = [_vectorizer(kind).fit(texts) for kind in _KINDS]
+        # Of many texts, what only one of them has says nothing: it would be most of the memory.
+        at_least = 2 if len(texts) >= MANY else 1
+        fitted = [_vectorizer(kind, at_least).fit(texts) for kind in _KINDS]
         return cls(
             [sorted(part.vocabulary_, key=part.vocabulary_.__getitem__) for part in fitted],
             [part.idf_ for part in fitted],
@@ -107,5 +110,5 @@ class WordFeatures:
         return cls([names[kind] for kind in _KINDS], weights)
 
 
-def _vectorizer(kind: str) -> TfidfVectorizer:
-    return TfidfVectorizer(sublinear_tf=True, dtype=np.float32, **_KINDS[kind])
+def _vectorizer(kind: str, at_least: int = 1) -> TfidfVectorizer:
+    return TfidfVectorizer(sublinear_tf=True, dtype=np.float32, min_df=at_least, **_KINDS[kind])

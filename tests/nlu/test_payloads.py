@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bot.nlu.classifier import NOTHING, Understanding
+from bot.nlu.classifier import NOTHING, Risk, Understanding
 from bot.nlu.payloads import PayloadError, as_parse_data, button_parse_data, without_command
 
 DOMAIN = {
@@ -17,7 +17,7 @@ NOISE = Understanding(
     confidence=0.8,
     certain=True,
     ranking=(("faq/noise", 0.8), ("faq/parking", 0.1), ("thanks", 0.05)),
-    risks=(("R12", 0.07),),
+    risks=(Risk("R12", 0.07, "P3"),),
 )
 
 
@@ -43,7 +43,9 @@ def test_a_text_without_words_is_not_understood() -> None:
 
 
 def test_risks_leave_beside_the_intent() -> None:
-    assert as_parse_data("x", NOISE)["front_counter"]["risks"] == [{"category": "R12", "confidence": 0.07}]
+    assert as_parse_data("x", NOISE)["front_counter"]["risks"] == [
+        {"category": "R12", "confidence": 0.07, "grade": "P3"}
+    ]
 
 
 def test_a_button_carries_an_intent_a_value_or_a_slug() -> None:

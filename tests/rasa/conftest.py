@@ -20,7 +20,7 @@ from tests.rasa.servers import ROOT, Assistant, action_server, free_port, rasa_s
 SMALL = (
     *("faq/ask-for-human", "faq/noise", "faq/lost-property", "faq/da-help", "faq/report-bike-stolen"),
     *("greeting", "thanks", "goodbye", "start_again", "affirm", "deny", "triage", "triage_answer"),
-    *("desk_hours", "out_of_scope", "risk_R01", "risk_R03"),
+    *("desk_hours", "out_of_scope", "risk_R01", "risk_R03", "faq/custody-is-someone-in", "risk_R15"),
 )
 
 
