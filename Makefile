@@ -64,10 +64,10 @@ format: ## Put the code into its usual form
 	$(SETUP)
 	@.venv/bin/ruff check --quiet --fix $(PRESENT); .venv/bin/ruff format --quiet $(PRESENT)
 
-evaluate: ## Answer the questions of FILE= and write the results to OUT=
-	@if [ -z "$(FILE)" ] || [ -z "$(OUT)" ]; then echo "Say what to read and where to write: make evaluate FILE=questions.jsonl OUT=results.jsonl" >&2; exit 2; fi
+evaluate: ## Measure understanding on the held-out set (report in var/), or answer FILE= and write OUT=
+	@if [ -n "$(FILE)$(OUT)" ] && { [ -z "$(FILE)" ] || [ -z "$(OUT)" ]; }; then echo "Say what to read and where to write: make evaluate FILE=questions.jsonl OUT=results.jsonl" >&2; exit 2; fi
 	$(SETUP)
-	@exec $(GATEWAY) -m bot.cli evaluate --file "$(FILE)" --out "$(OUT)" $(ARGS)
+	@exec $(GATEWAY) -m $(if $(FILE),bot.cli evaluate --file "$(FILE)" --out "$(OUT)",benchmarks.understanding.evaluate) $(ARGS)
 
 drills: ## Break parts of the running system and watch what happens (FAULT= for one)
 	$(SETUP)

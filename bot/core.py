@@ -25,7 +25,7 @@ from bot.conversations.words import Words
 from bot.errors import StoreUnavailableError
 from bot.handover.alarms import Alarms, read_rota
 from bot.messages import Channel
-from bot.safety import Screen
+from bot.safety import Languages, Screen
 from bot.settings import Settings
 from bot.store import Bell, Store
 from bot.streams import Streams
@@ -55,6 +55,7 @@ class Core:
     clocks: Clocks
     desk: Desk
     alarms: Alarms
+    languages: Languages
     name: str
     streams: Streams = field(default_factory=Streams)
     started: bool = False
@@ -71,6 +72,7 @@ class Core:
         self._tasks = [
             asyncio.create_task(self.outbox.run(), name="outbox"),
             asyncio.create_task(self.clocks.run(), name="clocks"),
+            asyncio.create_task(asyncio.to_thread(self.languages.load), name="languages"),
         ]
         self.alarms.start(scan=True)
         self.started = True
@@ -108,6 +110,7 @@ def build_core(settings: Settings, channels: Mapping[str, Channel]) -> Core:
     content = LiveContent(content_from_files(settings.force, settings.data))
     screen = Screen.load(settings.data / "risk")
     words = Words(screen, content)
+    languages = Languages.of(screen, settings.data)
     assistant = Assistant(
         settings.assistant_urls,
         settings.assistant_secret,
@@ -123,7 +126,7 @@ def build_core(settings: Settings, channels: Mapping[str, Channel]) -> Core:
         poll_seconds=settings.poll_seconds,
     )
     turns = Turns(
-        store, bell, words, assistant, outbox.send_in_store, gateway=name,
+        store, bell, words, assistant, outbox.send_in_store, languages, gateway=name,
         lease_seconds=settings.lease_seconds,
     )  # fmt: skip
     clocks = Clocks(
@@ -152,5 +155,6 @@ def build_core(settings: Settings, channels: Mapping[str, Channel]) -> Core:
         clocks=clocks,
         desk=Desk(store, bell, words, outbox, assistant),
         alarms=alarms,
+        languages=languages,
         name=name,
     )

@@ -214,8 +214,12 @@ async def evaluate(
                 progress(done)
                 return result
 
-            async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(one(texts)) for texts in conversations]
+            try:
+                async with asyncio.TaskGroup() as group:
+                    tasks = [group.create_task(one(texts)) for texts in conversations]
+            except BaseExceptionGroup as failed:
+                # The first says what to do; the others failed because of it.
+                raise failed.exceptions[0] from failed
             return [task.result() for task in tasks]
         finally:
             await core.stop()

@@ -73,6 +73,14 @@ def _exception(_logger: Any, _method: str, line: dict[str, Any]) -> dict[str, An
     return line
 
 
+def _joined(_logger: Any, _method: str, line: dict[str, Any]) -> dict[str, Any]:
+    """The places of an exception as one text: the renderer for people takes no list."""
+    trace = line.get("exception")
+    if isinstance(trace, list):
+        line["exception"] = "\n".join(f"{one['type']}: {' < '.join(reversed(one['at']))}" for one in trace)
+    return line
+
+
 def _count(_logger: Any, _method: str, line: dict[str, Any]) -> dict[str, Any]:
     metrics.LOG_LINES.labels(str(line.get("level", ""))).inc()
     return line
@@ -93,7 +101,7 @@ def set_up_logs(level: str = "INFO", *, plain: bool = False) -> None:
     ]
     handler = logging.StreamHandler(sys.stderr)
     if plain:
-        processors.append(structlog.dev.ConsoleRenderer(colors=False))
+        processors += [_joined, structlog.dev.ConsoleRenderer(colors=False)]
         handler.setFormatter(logging.Formatter("%(levelname)s %(name)s"))
     else:
         processors.append(structlog.processors.JSONRenderer(ensure_ascii=False))

@@ -18,7 +18,7 @@ InboundKind = Literal[
 ]
 OutboundKind = Literal["safety", "assistant", "staff", "notice"]
 Delivery = Literal["queued", "sending", "sent", "delivered", "read", "failed", "unknown", "refused"]
-Net = Literal["screen", "understanding", "asked", "fallback", "staff"]
+Net = Literal["screen", "understanding", "asked", "fallback", "language", "staff"]
 
 GRADES: tuple[Grade, ...] = ("P1", "P2", "P3", "P4")
 URGENT: frozenset[str] = frozenset({"P1", "P2"})
@@ -159,6 +159,8 @@ class Hit:
     grade: Grade
     net: Net
     words: tuple[str, ...] = ()
+    language: str = ""
+    """The code of the language of the words, where it is known not to be English."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,8 +41,8 @@ class Reading:
     confidence: float
     certain: bool
     ranking: tuple[tuple[str, float], ...] = ()
-    risks: tuple[tuple[str, float], ...] = ()
-    """(category, probability) of the risk intents, highest first."""
+    risks: tuple[tuple[str, float, str | None], ...] = ()
+    """(category, probability, grade) of the risk intents, highest first; the grade where one was learned."""
 
     def best_faq(self) -> tuple[str, float] | None:
         """The likeliest FAQ slug and its probability."""
@@ -54,7 +54,7 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One thing that Rasa wants said: `kind` is answer, line, offer, hand_over or not_understood."""
+    """One thing that Rasa wants said: `kind` is answer, also, line, offer, hand_over or not_understood."""
 
     kind: str
     key: str = ""
@@ -242,7 +242,9 @@ def _reading(answer: dict[str, Any]) -> Reading:
         confidence=float(answer["confidence"]),
         certain=bool(answer["certain"]),
         ranking=tuple((str(r["name"]), float(r["confidence"])) for r in answer.get("ranking", ())),
-        risks=tuple((str(r["category"]), float(r["confidence"])) for r in answer.get("risks", ())),
+        risks=tuple(
+            (str(r["category"]), float(r["confidence"]), r.get("grade")) for r in answer.get("risks", ())
+        ),
     )
 
 
@@ -259,6 +261,8 @@ def _part(part: dict[str, Any]) -> Part:
         return Part("hand_over", category=wanted.get("category"), reason=str(wanted.get("reason", "asked")))
     if "offer" in part:
         return Part("offer", slugs=tuple(str(slug) for slug in part["offer"])[:3])
+    if "also" in part:
+        return Part("also", slugs=tuple(str(slug) for slug in part["also"])[:2])
     if part.get("not_understood"):
         return Part("not_understood")
     raise ValueError("unknown part")

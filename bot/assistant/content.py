@@ -22,9 +22,10 @@ from bot.errors import ContentError
 from bot.store.engine import Store
 from bot.store.tables import Release, ReleaseItem
 
-_CONTACT = re.compile(r"\[([A-Z][A-Z0-9]*)(?:\.([a-z_]+))?\]")
+CONTACT = re.compile(r"\[([A-Z][A-Z0-9]*)(?:\.([a-z][a-z0-9_]*))?\]")
+"""A contact by key, [KEY] or [KEY.part]: the only way in which a text names one."""
 _MODES = ("A", "H", "E")
-_SINGLE = ("force", "hours", "teams", "cards", "outcomes")
+_SINGLE = ("force", "hours", "teams", "cards", "outcomes", "languages")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,11 @@ class Faq:
     mode: str = "A"
     category: str | None = None
     condition: str | None = None
+    """Mode E hands over only if the message shows this, which the nets see; else it answers like A or H."""
+    grade: str | None = None
+    """The grade of a hand-over of mode E, where it is lower than its category's own."""
+    asks: bool = False
+    """The answer ends with a question: a plain yes means that the condition is met."""
     group: str = ""
     body: Mapping[str, Any] = field(default_factory=dict)
 
@@ -54,6 +60,8 @@ class Content:
     teams: Mapping[str, Any]
     cards: Mapping[str, Any]
     outcomes: Mapping[str, Any]
+    languages: Mapping[str, Any] = field(default_factory=dict)
+    """What is said in another language, by its code: name, danger, queue, no_person, no, yes."""
 
     def render(self, text: str) -> str:
         """Put the register's words where a contact is named, and the force's name for {force}.
@@ -74,7 +82,7 @@ class Content:
             return str(part)
 
         # Not `format`: what communications write may hold other braces.
-        return _CONTACT.sub(words, text).replace("{force}", str(self.force.get("name", ""))).strip()
+        return CONTACT.sub(words, text).replace("{force}", str(self.force.get("name", ""))).strip()
 
     def line(self, key: str, **values: object) -> str:
         """One system sentence, filled in.
@@ -122,7 +130,17 @@ class Content:
         for category, route in self.teams.get("routes", {}).items():
             named |= {f"{category}, {grade}": team for grade, team in route.items() if grade != "alert"}
         found += [f"teams.yml ({what}): no team {team}." for what, team in named.items() if team not in teams]
+        for code, said in self.languages.items():
+            for key in ("danger", "queue"):
+                number = "999" if key == "danger" else "101"
+                if number not in str(said.get(key, "")):
+                    found.append(f"languages.yml ({code}): '{key}' must name {number} in digits.")
         return found
+
+    def in_language(self, code: str | None, *keys: str) -> str:
+        """What the force says in a language, these sentences in this order; empty where it has none."""
+        said = self.languages.get(code or "", {})
+        return "\n".join(str(said[key]) for key in keys if said.get(key))
 
     def team_for(self, category: str, grade: str) -> str:
         """The team that a category of that grade is passed to."""
@@ -184,7 +202,10 @@ def _faqs(folder: Path) -> dict[str, Faq]:
                 meta = dict(item["metadata"])
                 faqs[slug] = faq_from(slug, meta)
         except (KeyError, TypeError, ValueError) as error:
-            raise ContentError(f"faq/{path.name}: {error!r} is missing or wrong. Mend it.") from error
+            from bot.assistant.sources import first_fault  # it reads this module
+
+            known = first_fault(path) or f"faq/{path.name}: {error!r} is missing or wrong. Mend it."
+            raise ContentError(known) from error
     return faqs
 
 
@@ -206,6 +227,8 @@ def faq_from(slug: str, meta: Mapping[str, Any]) -> Faq:
         mode=mode,
         category=meta.get("category"),
         condition=meta.get("condition"),
+        grade=meta.get("grade"),
+        asks=bool(meta.get("asks", False)),
         group=str(meta.get("group", "")),
         body=body,
     )
@@ -229,6 +252,7 @@ def content_from_files(force: Path, data: Path) -> Content:
         teams=load_yaml(force / "teams.yml"),
         cards=load_yaml(force / "cards.yml"),
         outcomes=load_yaml(force / "outcomes.yml"),
+        languages=load_yaml(force / "languages.yml") if (force / "languages.yml").is_file() else {},
     )
 
 
@@ -281,6 +305,10 @@ class LiveContent:
             released = content_from_items([(r.kind, r.key, r.body) for r in rows])
             # After an upgrade a release from before a sentence was added lends the file's: without
             # it the turn that has to say it would break.
-            self.current = replace(released, lines={**self._files.lines, **released.lines})
+            self.current = replace(
+                released,
+                lines={**self._files.lines, **released.lines},
+                languages=released.languages or self._files.languages,
+            )
             self._release_id = live
             return True

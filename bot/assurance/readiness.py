@@ -152,6 +152,7 @@ async def look(around: Surroundings) -> Report:
     found = [
         *content_findings(content, around.settings.force),
         *example_findings(content, around.settings.force),
+        *language_findings(around.settings.data),
         *missing_findings(content),
         *alarm_findings(around.settings, content),
         *security_findings(around.settings, around.platforms),
@@ -204,6 +205,9 @@ def content_findings(content: Content, force: Path) -> Iterator[Finding]:
     today = now().date()
     released = set()
     for kind, key, body in content.items():
+        if kind == "languages" and not body["body"]:
+            # A release from before there were any: the file speaks until the next one.
+            continue
         released.add(kind)
         if kind == "line":
             continue
@@ -270,6 +274,21 @@ def example_findings(content: Content, force: Path, example: Path = EXAMPLE) -> 
         )  # fmt: skip
 
 
+def language_findings(data: Path) -> Iterator[Finding]:
+    """The screen's words in other languages that no native reader has checked."""
+    for path in sorted((data / "risk" / "languages").glob("*.yml")):
+        body = load_yaml(path)
+        if body.get("verify") is False:
+            continue
+        place = f"data/risk/languages/{path.name}"
+        yield Finding(
+            f"verify.risk.languages.{path.stem}", CONTENT,
+            f"No native reader has checked: the words of danger in {body.get('name', path.stem)}.",
+            f"Let a native reader check {place}, then set `verify: false` there.", "Communications", True,
+            digest_of(body),
+        )  # fmt: skip
+
+
 def missing_findings(content: Content, example: Path = EXAMPLE) -> Iterator[Finding]:
     """Sentences that this version says and a force's wording lacks, mostly after an upgrade."""
     if not (example / "wording.yml").is_file():
@@ -301,7 +320,7 @@ def _public_words(thing: Any) -> Iterator[str]:
 
 
 _ABOUT = {"notes", "note", "owner", "source", "last_checked", "review_by"}
-_KINDS = {"faq": "the answer", "contact": "the contact"}
+_KINDS = {"faq": "the answer", "contact": "the contact", "languages": "the words in"}
 _FILES = {"contact": "contacts", "line": "wording"}
 _NOT_RELEASED = {"pages"}
 

@@ -36,6 +36,7 @@ NETS = {
     "understanding": "the assistant's understanding",
     "asked": "the person's wish",
     "fallback": "the assistant, which could not help",
+    "language": "the language",
     "staff": "a member of staff",
 }
 STATES = {"bot": "Assistant", "waiting": "Waiting", "human": "With a person", "closed": "Closed"}
@@ -102,6 +103,7 @@ class Pages:
             kind=lambda name: KINDS.get(name, ""),
             role_name=lambda name: ROLE_NAMES.get(name, name),
             category_name=self.category_name,
+            language_name=self.language_name,
             team_name=self.team_name,
             staff_state=state_of,
         )
@@ -131,6 +133,10 @@ class Pages:
         """What staff call a category of risk."""
         category = self._core.screen.categories.get(key) if key else None
         return category.name if category is not None else (key or "No category")
+
+    def language_name(self, code: str) -> str:
+        """What staff read about the language that somebody probably writes."""
+        return f"probably {self._core.words.language_name(code)}"
 
     def team_name(self, key: str | None) -> str:
         """What staff call a team."""

@@ -11,11 +11,12 @@ from sqlalchemy import Row, bindparam, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.assistant.client import Part
+from bot.assistant.content import Faq
 from bot.conversations.plan import Plan, Taken
 from bot.conversations.words import FAQ, NONE_OF_THESE, PERSON, Words
 from bot.errors import ContentError
 from bot.handover import ownership
-from bot.messages import ASSISTANT, URGENT, Button, Decision, Grade, Hit
+from bot.messages import ASSISTANT, GRADES, URGENT, Button, Decision, Grade, Hit
 from bot.messages import PERSON as THE_PERSON
 from bot.store.record import (
     add_due,
@@ -59,6 +60,8 @@ class Application:
         self._nets = {h["net"] for m in taken.messages for h in m.hits}
         raised_at_door = {m.raised for m in taken.messages if m.raised}
         state_before, urgent_before = row.state, row.grade in URGENT and not raised_at_door
+        if plan.language is not None:
+            row = await self._other_language(row, plan.language)
         row = await self._escalate(row, plan.hits)
         if plan.unavailable and not plan.decided:
             row = await self._assistant_down(row)
@@ -77,6 +80,40 @@ class Application:
             for message in taken.messages:
                 await self._understand_later(message)
         await self._mark_read(row)
+
+    async def _other_language(self, row: Row[Any], code: str) -> Row[Any]:
+        """Pass what is not in English to a person, with whatever risk was found in it, and say so."""
+        plan = self._plan
+        if row.language and any(message.raised for message in self._taken.messages):
+            # The screen knew the words, and answered in that language.
+            code = row.language
+        is_new = row.language != code
+        if is_new:
+            await change_conversation(self._connection, row.id, language=code)
+            row = await ownership.get(self._connection, row.id)
+        name = self._words.language_name(code)
+        if row.state == "bot":
+            # While the model cannot read it, nobody knows that it is harmless.
+            grade: Grade = "P3" if plan.unavailable else "P4"
+            hits = [*plan.hits, Hit("R20", grade, "language", (f"probably {name}",), code)]
+            plan.hits = []
+            urgent = any(hit.grade == "P1" for hit in hits)
+            return await self._escalate(row, hits, None if urgent else "not_english")
+        silent = self._taken.blocked or row.answered_outside or row.state != "waiting"
+        if is_new and not silent:
+            await self._in_both(row, code)
+        return row
+
+    async def _in_both(self, row: Row[Any], code: str) -> None:
+        """Say that a person will read it, to one who waits already; in danger only what to do."""
+        content = self._words.content.current
+        if row.grade in URGENT:
+            text = content.in_language(code, "danger")
+        else:
+            own = content.in_language(code, "queue", "danger", *(("no_person",) if row.withdrawable else ()))
+            text = f"{own}\n\n{content.line('not_english')}".strip()
+        if text:
+            await self._row(row, text)
 
     async def _escalate(
         self, row: Row[Any], hits: Sequence[Hit], quiet_reason: str | None = None
@@ -152,6 +189,8 @@ class Application:
             await self._understood(row)
         elif part.kind == "offer" and bot:
             await self._offer(row, part.slugs)
+        elif part.kind == "also" and bot and row.grade not in URGENT:
+            await self._also(row, part.slugs)
         elif part.kind == "not_understood" and bot:
             return await self._missed(row)
         return row
@@ -169,7 +208,8 @@ class Application:
             category = str(faq.category).split("/")[0]
             known = self._words.screen.categories.get(category)
             if known is not None:
-                row = await self._escalate(row, [Hit(category, known.priority, "understanding", (slug,))])
+                grade: Grade = _lower(faq.grade, known.priority)
+                row = await self._escalate(row, [Hit(category, grade, "understanding", (slug,))])
         if row.grade == "P1" or urgent_before:
             return row
         if row.grade == "P2" and row.safe_check == "asked":
@@ -182,9 +222,22 @@ class Application:
         if row.state == "bot" and faq.mode != "A":
             buttons.append(Button(content.line("talk_to_person"), PERSON))
         await self._row(row, text, buttons, slug=slug)
+        if row.state == "bot" and faq.asks and faq.condition and faq.category:
+            await self._await_condition(row, faq)
         self._answered = slug
         await self._understood(row)
         return row
+
+    async def _await_condition(self, row: Row[Any], faq: Faq) -> None:
+        """Keep the question that an answer ends with: a plain yes is its category.
+
+        No clock runs: who asks how something works need not say more.
+        """
+        known = self._words.screen.categories.get(str(faq.category))
+        if known is not None:
+            ask = {"key": faq.slug, "category": known.id, "grade": known.priority, "risk_if": "yes",
+                   "at": now().isoformat(), "gives_way": True}  # fmt: skip
+            await change_conversation(self._connection, row.id, ask=ask)
 
     async def _hand_over(self, row: Row[Any], part: Part) -> Row[Any]:
         category = part.category or "R20"
@@ -205,6 +258,13 @@ class Application:
         buttons.append(Button(content.line("none_of_these"), NONE_OF_THESE))
         await self._row(row, content.line("did_you_mean"), buttons)
         self._offered = tuple(known)
+
+    async def _also(self, row: Row[Any], slugs: Sequence[str]) -> None:
+        """After an answer: what else the message seems to ask, for the person to choose."""
+        content = self._words.content.current
+        buttons = [Button(content.faqs[slug].title, FAQ + slug) for slug in slugs if slug in content.faqs]
+        if buttons and self._answered:
+            await self._row(row, content.line("also_asked"), buttons)
 
     async def _missed(self, row: Row[Any]) -> Row[Any]:
         if row.misses + 1 >= MISSES:
@@ -328,3 +388,8 @@ class Application:
             await self._connection.execute(_HANDLED, [{"which": one} for one in ids[:-1]])
         await self._connection.execute(_DECIDED, {"which": ids[-1], "decision": decision})
         await add_event(self._connection, row.id, "turn.done", {"messages": ids, "turn": self._turn})
+
+
+def _lower(grade: str | None, priority: Grade) -> Grade:
+    """The grade that an answer names for its hand-over, where it is one; else the category's."""
+    return next((known for known in GRADES if known == grade), priority)

@@ -201,6 +201,9 @@ class Clocks:
             )
             if blocked.scalar_one():
                 hits = [hit for hit in hits if hit.grade in URGENT]
+            if conversation.language:
+                # That a person is needed was said already, in other words.
+                hits = [hit for hit in hits if hit.category != "R20"]
             if not hits:
                 return True
             raised = await ownership.escalate(

@@ -329,7 +329,7 @@ class Door:
         conversation: Row[Any],
     ) -> tuple[Hit, ...]:
         single = self._words.screen.check(incoming.text)
-        hits = [Hit(h.category, h.priority, "screen", tuple(h.words)) for h in single.hits]
+        hits = [Hit(h.category, h.priority, "screen", tuple(h.words), h.language) for h in single.hits]
         if incoming.text.strip():
             recent = await connection.execute(_RECENT, {"person_id": person.id, "since": now() - JOIN_WITHIN})
             # In the order in which they were written: halves of a sentence may arrive the wrong way round.
@@ -348,7 +348,7 @@ class Door:
             alone = {(hit.category, hit.priority) for hit in screen.check(later).hits}
             joined = screen.check_joined([*before, text, *after[:place]], later)
             found += [hit for hit in joined.hits if (hit.category, hit.priority) not in alone]
-        return [Hit(hit.category, hit.priority, "screen", tuple(hit.words)) for hit in found]
+        return [Hit(hit.category, hit.priority, "screen", tuple(hit.words), hit.language) for hit in found]
 
     async def _escalate(
         self,
@@ -362,6 +362,9 @@ class Door:
             hits = [hit for hit in hits if hit.grade in URGENT]
         if not hits:
             return
+        language = next((hit.language for hit in hits if hit.language), None)
+        if language is not None:
+            await change_conversation(connection, conversation.id, language=language)
         raised = await ownership.escalate(
             connection,
             conversation,
@@ -419,7 +422,7 @@ class Door:
             worst = self._words.screen.check(arrival.text).worst
             if worst is None or worst.priority != "P1":
                 continue
-            text = self._words.safety_text(worst.category, "P1")
+            text = self._words.safety_text(worst.category, "P1", worst.language)
             words[arrival.message_id] = text
             key = (arrival.channel, arrival.message_id)
             self._on_unstored(arrival.channel, worst.category, key)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 _TRIM = re.compile(r"[^\w' ]+")
 _YES = frozenset(
@@ -45,6 +46,12 @@ def is_no(text: str) -> bool:
 def is_withdrawal(text: str) -> bool:
     """Whether the whole message says that no person is wanted."""
     return _plain(text) in _WITHDRAW
+
+
+def is_one_of(text: str, answers: Iterable[str]) -> bool:
+    """Whether the whole message is one of these answers, such as a "no" in another language."""
+    plain = _plain(text)
+    return bool(plain) and any(plain == _plain(str(answer)) for answer in answers)
 
 
 def is_thanks(text: str) -> bool:

@@ -53,6 +53,8 @@ class Plan:
     unavailable: bool = False
     decided: bool = False
     """A button of ours or a plain yes or no says what to do, without Rasa."""
+    language: str | None = None
+    """The code of the language of what was written, if it is not English."""
     reading: Reading | None = None
     release: str = ""
 

@@ -25,6 +25,7 @@ from bot.conversations.plan import Plan, SendInStore, Taken
 from bot.conversations.words import FAQ, NONE_OF_THESE, PERSON, SAFE_NO, SAFE_YES, START, WITHDRAW, Words
 from bot.errors import AssistantUnavailableError, StoreUnavailableError
 from bot.messages import Hit
+from bot.safety import Languages
 from bot.store import Bell, Store
 from bot.store.record import (
     lock_conversation,
@@ -100,6 +101,7 @@ class Turns:
         words: Words,
         assistant: Assistant,
         send_in_store: SendInStore,
+        languages: Languages,
         *,
         gateway: str,
         lease_seconds: float = 30.0,
@@ -109,6 +111,7 @@ class Turns:
         self._words = words
         self._assistant = assistant
         self._send_in_store = send_in_store
+        self._languages = languages
         self._gateway = gateway
         self._lease = timedelta(seconds=lease_seconds)
         self._plan_seconds = max(1.0, lease_seconds - 5.0)
@@ -231,7 +234,15 @@ class Turns:
             self._short_answer(words[0].text, row, plan)
         plan.decided = bool(plan.parts or plan.safe_check or plan.withdraw or plan.ask_answered)
         self._question(words, row, plan)
-        may_talk = row.state == "bot" and not plan.decided and not taken.blocked and plan.ask is None
+        if words and not plan.decided:
+            await self._language([m.text for m in words], plan)
+        may_talk = (
+            row.state == "bot"
+            and not plan.decided
+            and not taken.blocked
+            and plan.ask is None
+            and plan.language is None
+        )
         text = "\n".join(m.text for m in words)[:TURN_CHARACTERS]
         if may_talk and (button is not None or text):
             reply = await self._talk(row, taken.last_id, text, button, plan)
@@ -248,10 +259,24 @@ class Turns:
             readings = await self._assistant.understand(texts)
             if not may_talk:
                 plan.reading = readings[-1]
-                if not plan.decided:
+                if not plan.decided and plan.language is None:
                     plan.parts = _parts_of(readings[-1])
             risks = readings
-        plan.hits += self._words.model_hits(risks)
+        found = self._words.model_hits(risks)
+        if plan.language is not None:
+            # That a person is needed is known already, and said in other words.
+            found = [hit for hit in found if hit.category != "R20"]
+        plan.hits += found
+
+    async def _language(self, texts: Sequence[str], plan: Plan) -> None:
+        """Whether this is written in another language: then a person is to read it, at once."""
+        if not self._languages.loaded:
+            await asyncio.to_thread(self._languages.load)
+        plan.language = self._languages.recognise_any(texts)
+        if plan.language is not None and plan.ask is not None:
+            # A question in English would not be understood. Between two grades the higher counts.
+            ask, plan.ask = plan.ask, None
+            plan.hits.append(Hit(ask["category"], ask["grade"], "screen", (ask["key"],)))
 
     async def _talk(self, row: Row[Any], last_id: int, text: str, button: str | None, plan: Plan) -> Reply:
         key = f"c{row.id}"
@@ -281,23 +306,26 @@ class Turns:
             plan.parts = [Part("answer", key=button.removeprefix(FAQ))]
 
     def _short_answer(self, text: str, row: Row[Any], plan: Plan) -> None:
-        """A plain yes or no to something that we asked."""
+        """A plain yes or no to something that we asked, in English or the person's own language."""
+        own = self._words.content.current.languages.get(row.language or "", {})
+        yes = phrases.is_yes(text) or phrases.is_one_of(text, own.get("yes", ()))
+        no = phrases.is_no(text) or phrases.is_one_of(text, own.get("no", ()))
         if row.safe_check == "asked":
-            if phrases.is_yes(text):
+            if yes:
                 plan.safe_check = "yes"
-            elif phrases.is_no(text):
+            elif no:
                 plan.safe_check = "no"
         elif row.ask:
-            if phrases.is_yes(text) or phrases.is_no(text):
+            if yes or no:
                 plan.ask_answered = True
-                if phrases.is_yes(text) == (row.ask.get("risk_if", "yes") == "yes"):
+                if yes == (row.ask.get("risk_if", "yes") == "yes"):
                     plan.hits = [Hit(row.ask["category"], row.ask["grade"], "screen", (row.ask["key"],))]
-        elif row.state == "waiting" and phrases.is_withdrawal(text):
+        elif row.state == "waiting" and (no or phrases.is_withdrawal(text)):
             plan.withdraw = True
 
     def _question(self, words: Sequence[Row[Any]], row: Row[Any], plan: Plan) -> None:
         """The one question that an ambiguous message needs before anything else."""
-        if row.state not in ("bot", "waiting") or row.ask:
+        if row.state not in ("bot", "waiting") or (row.ask and not row.ask.get("gives_way")):
             return
         for message in words:
             result = self._words.screen.check(message.text)

@@ -13,12 +13,16 @@ from bot.assistant.client import Reading
 from bot.assistant.content import LiveContent
 from bot.handover.ownership import Raised
 from bot.handover.shift import is_on_shift
+from bot.messages import GRADES, URGENT, Button, Grade, Hit
 from bot.messages import PERSON as THE_PERSON
-from bot.messages import URGENT, Button, Grade, Hit
 from bot.safety import Screen
+from bot.safety.languages import NAMES
 from bot.store.record import add_audit, add_outbox, change_conversation, now
 from bot.store.tables import Outbox
 
+BESIDE_A_QUESTION = 0.7
+"""Least probability of a risk beside a certain question, chosen on left-out training examples
+(docs/understanding.md)."""
 REPEAT_AFTER = timedelta(minutes=10)
 QUIET_AFTER_STAFF = timedelta(minutes=2)
 
@@ -60,23 +64,47 @@ class Words:
         return team
 
     def model_hits(self, readings: Sequence[Reading]) -> list[Hit]:
-        """What the model's net finds: each category at its own low threshold."""
+        """What the model's net finds: each category at its own low threshold.
+
+        A plain question of ours that the model is certain of needs a clearer risk: its words ("stolen",
+        "knife") are those of the risk.
+        """
         hits: dict[str, Hit] = {}
         for reading in readings:
-            for category, probability in reading.risks:
+            sure = self._is_plain_question(reading)
+            for category, probability, found in reading.risks:
                 known = self.screen.categories.get(category)
-                if known is None or probability < known.understanding_threshold:
+                if known is None or probability < max(
+                    known.understanding_threshold, BESIDE_A_QUESTION if sure else 0.0
+                ):
                     continue
-                grade: Grade = known.priority
+                grade: Grade = found if found in GRADES else known.priority
                 hits.setdefault(category, Hit(category, grade, "understanding", (f"{probability:.2f}",)))
         return list(hits.values())
 
-    def safety_text(self, category: str, grade: str) -> str:
-        """The safety words of a category; for a P1 the 999 block comes first."""
-        return self._text(category, block=grade == "P1", drop_block_lines=grade == "P1")
+    def language_name(self, code: str) -> str:
+        """What staff call a language."""
+        own = self.screen.content.languages.get(code)
+        if own is not None:
+            return own.name
+        return NAMES.get(code, "not English")
 
-    def _text(self, category: str, *, block: bool, drop_block_lines: bool) -> str:
+    def _is_plain_question(self, reading: Reading) -> bool:
+        """Whether the model is certain of a question that is answered (mode A or H) and carries no risk."""
+        faq = self.content.current.faqs.get(reading.intent.removeprefix("faq/"))
+        return reading.certain and faq is not None and faq.mode != "E" and not faq.category
+
+    def safety_text(self, category: str, grade: str, language: str = "") -> str:
+        """The safety words of a category; for a P1 the 999 block comes first."""
+        return self._text(
+            category, block=grade == "P1", drop_block_lines=grade == "P1",
+            danger=self.content.current.in_language(language, "danger"),
+        )  # fmt: skip
+
+    def _text(self, category: str, *, block: bool, drop_block_lines: bool, danger: str = "") -> str:
         lines = list(self.screen.words(category).safety)
+        if danger:
+            lines = [danger, "", *lines]
         words = self.content.current.line("block_999")
         if drop_block_lines:
             plain = _flat(words)
@@ -125,8 +153,10 @@ class Words:
         """
         row = raised.conversation
         owned = row.state == "human"
+        content = self.content.current
+        language = next((hit.language for hit in hits if hit.language), row.language)
         block = await self._block_is_due(connection, raised)
-        block_sent = False
+        block_sent = told = False
         for hit in _once_each(hits):
             urgent = hit.grade in URGENT
             if owned and not urgent:
@@ -137,7 +167,11 @@ class Words:
             if not await self._is_due(connection, was, raised, hit):
                 continue
             with_block = block and hit.grade == "P1" and not block_sent
-            text = self._text(hit.category, block=with_block, drop_block_lines=with_block or block_sent)
+            text = self._text(
+                hit.category, block=with_block, drop_block_lines=with_block or block_sent,
+                danger=content.in_language(language, "danger") if urgent and not told else "",
+            )  # fmt: skip
+            told = told or urgent
             block_sent = block_sent or with_block
             if not text:
                 # The 999 block, sent a moment ago, has said it all.
@@ -162,7 +196,7 @@ class Words:
                 turn=turn,
             )
         if not owned and (raised.moved or raised.rose):
-            await self.tell_truth(connection, row, turn=turn, quiet_reason=quiet_reason)
+            await self.tell_truth(connection, row, turn=turn, quiet_reason=quiet_reason, language=language)
 
     async def tell_truth(
         self,
@@ -171,13 +205,19 @@ class Words:
         *,
         turn: str | None = None,
         quiet_reason: str | None = None,
+        language: str | None = None,
     ) -> None:
         """One true sentence about who will read this (I11), and the way to take it back.
 
         `quiet_reason` is a wording key said before it, where no category has words of its own.
+        In a `language` that the force has words in, those come first.
         """
         content = self.content.current
         parts: list[str] = []
+        danger = () if row.grade in URGENT else ("danger",)
+        own = content.in_language(language, "queue", *danger, *(("no_person",) if row.withdrawable else ()))
+        if own:
+            parts += [own, ""]
         if quiet_reason is not None:
             parts.append(content.line(quiet_reason))
         if await is_on_shift(connection, row.grade, row.team):
@@ -208,7 +248,7 @@ class Words:
             .where(
                 Outbox.conversation_id == conversation_id,
                 Outbox.kind == "assistant",
-                Outbox.text.startswith(words, autoescape=True),
+                Outbox.text.contains(words, autoescape=True),
                 Outbox.state.in_(("sent", "delivered", "read")),
                 Outbox.sent_at > now() - REPEAT_AFTER,
             )

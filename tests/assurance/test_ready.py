@@ -106,6 +106,21 @@ def checked(folder: Path) -> None:
         path.write_text(re.sub(r"verify: true", "verify: false", path.read_text("utf-8")), "utf-8")
 
 
+async def test_words_in_other_languages_are_found_until_a_native_reader_has_checked_them(
+    place: Place,
+) -> None:
+    said, screened = "verify.languages.pl", "verify.risk.languages.pl"
+    assert {said, screened, "verify.languages.ckb", "verify.risk.languages.ckb"} <= await place.keys()
+    place.edit(place.data / "risk" / "languages" / "pl.yml", "verify: true", "verify: false")
+    # The screen reads its files, the public gets the release.
+    assert screened not in await place.keys()
+    place.edit(place.force / "languages.yml", "  verify: true\nar:", "  verify: false\nar:")
+    assert said in await place.keys()
+    await place.publish()
+    assert not {said, screened} & await place.keys()
+    assert "verify.languages.ckb" in await place.keys()
+
+
 async def test_content_is_found_until_it_was_checked_and_published(place: Place) -> None:
     faq, contact = "verify.faq.contact-101-wait", "verify.contact.NPTEXT"
     first = await place.keys()

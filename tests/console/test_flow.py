@@ -59,6 +59,16 @@ def test_roles_without_a_queue_read_which_parts_they_have(desk: Desk) -> None:
         assert "/desk/queue" not in page.text
 
 
+def test_the_desk_reads_which_language_a_person_probably_writes(any_desk: Desk) -> None:
+    any_desk.say("Zgubiłem dokumenty w autobusie, gdzie mam je zgłosić")
+    browser = any_desk.browser("mo")
+    assert "probably Polish" in browser.get("/desk/queue").text
+    page = browser.get(f"/desk/c/{any_desk.chat().id}").text
+    assert page.count("probably Polish") >= 2
+    any_desk.say(P3, "bob")
+    assert "probably" not in browser.get(f"/desk/c/{any_desk.chat('bob').id}").text
+
+
 def test_signing_out_gives_the_chats_back(desk: Desk) -> None:
     desk.say(P3)
     browser = desk.browser("mo")

@@ -294,7 +294,7 @@ class TestWhenThingsFail:
         expect(page.locator("#line-lost")).to_contain_text("The connection is lost")
         say(page, CHOICE)
         state = page.locator(".message--person").nth(1).locator(".message__state")
-        expect(state).to_have_text("Not sent yet. We will try again.")
+        expect(state).to_have_text("Not sent yet. We keep trying.")
         expect(page.locator(".message--safety")).to_contain_text(site.line("store_down"))
         expect(page.locator(".message--safety a")).to_have_attribute("href", "tel:999")
         page.context.set_offline(False)
