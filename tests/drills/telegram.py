@@ -24,6 +24,29 @@ TOKEN = "4242424242:AAH-loopback_token_of_the_drills_only"
 FIRST_CHAT = 500_000_000
 
 
+class Kinds:
+    """Telegram is told neither what kind a message is nor our number of it: its words tell the kind."""
+
+    def __init__(self, questions: Questions) -> None:
+        self._desk = f"{questions.desk_name}:\n\n"
+        self._block = questions.line("block_999").split("\n")[0]
+        # The words of a second category follow without the block: what they end with tells them.
+        self._ends = questions.safety_ends
+        keys = ("joined", "released", "closed_by_silence")
+        self._notices = (
+            *(questions.line(key) for key in keys),
+            questions.line("closed", reference="\0").split("\0")[0],
+        )
+
+    def of(self, text: str) -> str:
+        """staff, safety, notice or assistant."""
+        if text.startswith(self._desk):
+            return "staff"
+        if text.startswith(self._block) or text.endswith(self._ends):
+            return "safety"
+        return "notice" if text.startswith(self._notices) else "assistant"
+
+
 class TelegramStack(Stack):
     """A system whose people write by Telegram; its other parts are those of every drill."""
 
@@ -50,11 +73,7 @@ class TelegramStack(Stack):
         self.mode = mode
         self._people_by_chat: dict[int, str] = {}
         self._writers: dict[str, Writer] = {}
-        self._desk_mark = f"{questions.desk_name}:\n\n"
-        self._notices = {questions.line(key) for key in ("joined", "released", "closed_by_silence")}
-        self._closed = questions.line("closed", reference="\0").split("\0")[0]
-        self._safety_mark = questions.line("block_999").split("\n")[0]
-        self._safety_ends = questions.safety_ends
+        self._kinds = Kinds(questions)
         self.followed_log = self.telegram_log = self.folder / "telegram.jsonl"
         port = ports.take()
         self.telegram_url = f"http://127.0.0.1:{port}"
@@ -137,18 +156,8 @@ class TelegramStack(Stack):
             return record
         found = {**record, "person": self._people_by_chat.get(int(record["chat"]), "nobody.0")}
         if record["what"] == "send":
-            found["kind"], found["outbox"] = self._kind(record["text"]), None
+            found["kind"], found["outbox"] = self._kinds.of(record["text"]), None
         return found
-
-    def _kind(self, text: str) -> str:
-        if text.startswith(self._desk_mark):
-            return "staff"
-        # The words of a second category follow without the block: what they end with tells them.
-        if text.startswith(self._safety_mark) or text.endswith(self._safety_ends):
-            return "safety"
-        if text in self._notices or text.startswith(self._closed):
-            return "notice"
-        return "assistant"
 
     # ---- the gateways' side --------------------------------------------------------------------
 

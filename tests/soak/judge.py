@@ -11,9 +11,10 @@ from typing import Any
 
 Point = tuple[float, float]
 
-WARM_UP_SECONDS = 120.0
-"""What a process needs to fill its caches; a third of its life where that is shorter."""
-JUDGED_SECONDS = 400.0
+WARM_UP_SHARE = 0.4
+"""Of its life: until then a process fills its caches (Rasa takes its last 120 MB at once, minutes after its
+start). What grows after that goes on growing."""
+JUDGED_SECONDS = 300.0
 """A line through less than this says more about the moment than about the process: between two restarts
 each gateway carries the other's people too for a while."""
 MOST_GROWTH = 0.10
@@ -68,7 +69,7 @@ def trend(process: str, generation: int, points: Sequence[Point], run_seconds: f
     if len(points) < 3:
         return None
     begin, end = points[0][0], points[-1][0]
-    warm = begin + min(WARM_UP_SECONDS, (end - begin) / 3)
+    warm = begin + WARM_UP_SHARE * (end - begin)
     kept = [point for point in points if point[0] >= warm]
     if len(kept) < 3:
         return None

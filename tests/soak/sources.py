@@ -19,7 +19,7 @@ import httpx
 
 from bot.channels.webchat import session
 from tests.drills.processes import SECRET, Process, python
-from tests.drills.telegram import FIRST_CHAT, TOKEN
+from tests.drills.telegram import FIRST_CHAT, TOKEN, Kinds
 from tests.platforms.telegram import Writer
 from tests.soak.system import SoakStack
 
@@ -221,12 +221,7 @@ class TelegramSource(Source):
         self._people: dict[int, str] = {}
         self._writers: dict[str, Writer] = {}
         self._follower: asyncio.Task[None] | None = None
-        questions = stack.questions
-        self._desk_mark = f"{questions.desk_name}:\n\n"
-        self._safety_mark = questions.line("block_999").split("\n")[0]
-        self._notices = tuple(
-            questions.line(key, reference="\0").split("\0")[0] for key in ("joined", "released", "closed")
-        )
+        self._kinds = Kinds(stack.questions)
 
     async def start(self) -> None:
         for gateway in self.stack.gateways:
@@ -286,17 +281,9 @@ class TelegramSource(Source):
                 await asyncio.sleep(POLL_SECONDS)
 
     def _translated(self, record: dict[str, Any]) -> dict[str, Any]:
-        """Telegram is told neither what kind a message is nor our number of it: its words tell the kind."""
         if record["what"] != "send":
             return record
-        text = str(record["text"])
-        kind = "assistant"
-        if text.startswith(self._desk_mark):
-            kind = "staff"
-        elif text.startswith(self._safety_mark):
-            kind = "safety"
-        elif text.startswith(self._notices):
-            kind = "notice"
+        kind = self._kinds.of(str(record["text"]))
         return {**record, "person": self._people[int(record["chat"])], "kind": kind, "outbox": None}
 
 
