@@ -188,7 +188,7 @@ class Application:
             await self._row(row, content.line(part.key), buttons)
             await self._understood(row)
         elif part.kind == "offer" and bot:
-            await self._offer(row, part.slugs)
+            return await self._offer(row, part.slugs)
         elif part.kind == "also" and bot and row.grade not in URGENT:
             await self._also(row, part.slugs)
         elif part.kind == "not_understood" and bot:
@@ -248,16 +248,17 @@ class Application:
         self._nets.add("asked")
         return row
 
-    async def _offer(self, row: Row[Any], slugs: Sequence[str]) -> None:
+    async def _offer(self, row: Row[Any], slugs: Sequence[str]) -> Row[Any]:
         content = self._words.content.current
         known = [slug for slug in slugs if slug in content.faqs]
-        if not known:
-            await self._missed(row)
-            return
+        if not known or row.misses + 1 >= MISSES:
+            # After a turn that was not understood, a guess is the second: a person is called.
+            return await self._missed(row)
         buttons = [Button(content.faqs[slug].title, FAQ + slug) for slug in known]
         buttons.append(Button(content.line("none_of_these"), NONE_OF_THESE))
         await self._row(row, content.line("did_you_mean"), buttons)
         self._offered = tuple(known)
+        return row
 
     async def _also(self, row: Row[Any], slugs: Sequence[str]) -> None:
         """After an answer: what else the message seems to ask, for the person to choose."""

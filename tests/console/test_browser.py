@@ -234,6 +234,7 @@ def test_the_keyboard_reaches_everything(desk: Desk, open_desktop: Any) -> None:
     page.wait_for_url(f"**/desk/c/{second.id}")
     expect(page.locator("#link")).to_be_hidden()
     page.keyboard.press("c")
+    page.wait_for_url("**done=claim")
     expect(page.locator("body.js-enabled #text")).to_be_enabled()
     page.keyboard.press("r")
     expect(page.locator("#text")).to_be_focused()

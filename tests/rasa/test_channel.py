@@ -276,7 +276,9 @@ class TestUnderstand:
         turn = assistant.say(conversation, texts[0])
         for name in ("intent", "confidence", "certain", "ranking", "risks"):
             assert body["results"][0][name] == turn[name]
-        assert set(body["results"][0]) == {"intent", "confidence", "certain", "ranking", "risks"}
+        assert set(body["results"][0]) == {
+            "intent", "confidence", "certain", "ranking", "risks", "also", "known",
+        }  # fmt: skip
 
     def test_no_conversation_is_touched(self, assistant: Assistant, conversation: str) -> None:
         assistant.say(conversation, button="/triage")

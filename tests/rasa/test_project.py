@@ -60,7 +60,11 @@ def test_a_held_out_fifth_is_understood_well_enough() -> None:
     answered = [(example, read) for example, read in faq if read.certain and read.intent.startswith(FAQ)]
     assert np.mean([read.intent == example.label for example, read in answered]) > 0.80
 
-    risky = [read.risks[0].chance for example, read in found if example.label.startswith("risk_")]
+    risky = [
+        max((risk.chance for risk in read.risks), default=0.0)
+        for example, read in found
+        if example.label.startswith("risk_")
+    ]
     assert np.mean(np.array(risky) > 0.2) > 0.70
 
 

@@ -45,7 +45,9 @@ class Linker:
         known = sorted(self._targets, key=len, reverse=True)
         forms = [_HTTPS, *(_form(words) for words in known)]
         self._pattern = re.compile(
-            r"(?<![\w@£+/-])(?<!\d[.,])(?<!\btext )(?:" + "|".join(forms) + r")(?![\w@-]|[.,:]\d| BSL)",
+            r"(?<![\w@£+/-])(?<!\d[.,])(?<!\w\.)(?<!\btext )(?:"
+            + "|".join(forms)
+            + r")(?![\w@-]|[.,:]\d|\.\w| BSL)",
             re.IGNORECASE,
         )
 
