@@ -133,6 +133,26 @@ async def test_asking_for_a_person(world: World) -> None:
     assert (row.state, row.grade, row.category) == ("waiting", "P4", "R20")
 
 
+async def test_a_guess_after_a_turn_that_was_not_understood_calls_a_person(world: World) -> None:
+    world.rasa.teach("zandle", understanding("faq/x"), [{"offer": [ANSWER, "lost-property"]}])
+    world.rasa.teach("flibber", understanding("nlu_fallback"), [{"not_understood": True}])
+    await world.say("flibber the wob")
+    await world.say("grommit zandle quoff")
+    row = await world.conversation()
+    assert (row.state, row.grade) == ("waiting", "P4")
+    assert world.line("did_you_mean") not in "\n".join(world.texts())
+
+
+async def test_two_questions_are_answered_and_offered(world: World) -> None:
+    world.rasa.teach(
+        "both", understanding("faq/x"), [{"answer": ANSWER}, {"also": ["lost-property", "gone"]}]
+    )
+    await world.say("both of these")
+    told = world.texts()
+    assert world.line("also_asked") in told[-1]
+    assert len(told) >= 2
+
+
 async def test_an_offer_and_its_buttons(world: World) -> None:
     world.rasa.teach("dog", understanding("faq/x"), [{"offer": [ANSWER, "lost-property", "no-such-answer"]}])
     await world.say("my dog")
