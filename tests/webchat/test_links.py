@@ -48,6 +48,7 @@ def test_a_number_or_address_of_the_register_can_be_pressed(
         "My reference is 99912 and 12101.",
         "Write to me@999bsl.co.uk.example",
         "http://northumbria.police.uk.example.com/",
+        "See police.uk.example.com for more",
         "javascript:alert(999999)",
         "It is 10.101 or 101.5",
     ],
