@@ -29,13 +29,13 @@ PEOPLE = 6
 ROUNDS = 2
 NEXT = '''"""Something that a later version adds.
 
-Revision: 9001, after {after}.
+Revision: {this}, after {after}.
 """
 
 import sqlalchemy as sa
 from alembic import op
 
-revision = "9001"
+revision = "{this}"
 down_revision = "{after}"
 branch_labels = None
 depends_on = None
@@ -43,11 +43,12 @@ depends_on = None
 
 def upgrade() -> None:
     """Make the change."""
-    for table in ("conversation", "message", "outbox", "person", "event"):
-        op.add_column(table, sa.Column("added_later", sa.Text(), nullable=True))
-    op.create_table("added_later", sa.Column("id", sa.Integer(), primary_key=True))
-    op.create_index("message_added_later", "message", ["added_later"])
+    op.add_column("{table}", sa.Column("added_later", sa.Text(), nullable=True))
+    op.create_table("{table}_later", sa.Column("id", sa.Integer(), primary_key=True))
+    op.create_index("{table}_added_later", "{table}", ["added_later"])
 '''
+CHANGED = ("conversation", "message", "outbox", "person", "event")
+"""A migration for each of them: one table in use at a time (docs/decisions/0008)."""
 
 
 @pytest.fixture
@@ -185,7 +186,7 @@ async def test_readiness_says_no_while_the_gateway_still_serves_who_is_there(
 
 @pytest.fixture
 def next_version(tmp_path: Path) -> Path:
-    """A copy of this tree that has one more migration."""
+    """A copy of this tree that has more migrations."""
     tree = tmp_path / "next"
     tree.mkdir()
     for name in ("bot", "data", "force"):
@@ -193,8 +194,12 @@ def next_version(tmp_path: Path) -> Path:
     for name in ("config.yml", "domain.yml"):
         shutil.copy(ROOT / name, tree / name)
     versions = tree / "bot" / "store" / "migrations" / "versions"
-    newest = max(file.name[:4] for file in versions.glob("0*.py"))
-    (versions / "9001_added_later.py").write_text(NEXT.format(after=newest), "utf-8")
+    after = max(file.name[:4] for file in versions.glob("0*.py"))
+    for number, table in enumerate(CHANGED, start=9001):
+        this = str(number)
+        source = NEXT.format(this=this, after=after, table=table)
+        (versions / f"{this}_{table}_later.py").write_text(source, "utf-8")
+        after = this
     return tree
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta, timezone
@@ -15,7 +16,7 @@ from sqlalchemy.exc import IntegrityError, StatementError
 
 from bot.errors import SettingError, StoreUnavailableError
 from bot.messages import Actor, Button
-from bot.store import Store
+from bot.store import Store, migrations
 from bot.store.migrate import alembic_config, differences, migrate
 from bot.store.record import (
     add_audit,
@@ -437,3 +438,39 @@ async def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(SettingError, match="FRONTCOUNTER_DATABASE_URL"):
         Store(f"sqlite+aiosqlite:///{tmp_path / 'file' / 'x.db'}")
+
+
+def _changed_tables(source: str) -> set[str]:
+    """The tables that a migration's `upgrade` changes, without those that it makes itself."""
+    upgrade = next(
+        node
+        for node in ast.parse(source).body
+        if isinstance(node, ast.FunctionDef) and node.name == "upgrade"
+    )
+    made: set[str] = set()
+    changed: set[str] = set()
+    for call in ast.walk(upgrade):
+        if not (isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute)):
+            continue
+        names = [part.value for part in call.args if isinstance(part, ast.Constant)]
+        if call.func.attr == "create_table":
+            made.add(str(names[0]))
+        elif call.func.attr == "batch_alter_table" or (
+            # Those of a batch name no table: it was named when the batch began.
+            call.func.attr in ("add_column", "alter_column", "drop_column")
+            and ast.unparse(call.func.value) == "op"
+        ):
+            changed.add(str(names[0]))
+        elif call.func.attr == "create_index" and ast.unparse(call.func.value) == "op":
+            changed.add(str(names[1]))
+    return changed - made
+
+
+def test_a_migration_changes_one_table_in_use() -> None:
+    """docs/decisions/0008: of several, one would always be held by somebody who wants another."""
+    versions = Path(migrations.__file__).parent / "versions"
+    sources = {file.name: file.read_text("utf-8") for file in versions.glob("0*.py")}
+    assert len(_changed_tables(sources["0002_fit_to_run.py"])) > 1, "the count does not see them"
+    of_later = {name: _changed_tables(source) for name, source in sources.items() if name >= "0003"}
+    assert of_later
+    assert {name: tables for name, tables in of_later.items() if len(tables) > 1} == {}
