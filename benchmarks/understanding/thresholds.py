@@ -12,7 +12,8 @@ import numpy as np
 
 from benchmarks.understanding.shipped import Shipped, shipped
 from bot.nlu import classifier
-from bot.nlu.classifier import FAQ, NO_RISK, Example, Floats, Options
+from bot.nlu.classifier import FAQ, NO_RISK, Example, Learned, Options, Task, learn_judge
+from bot.nlu.kernel import Floats, Kernel, Landmarks
 from bot.nlu.words import WordFeatures
 
 REJECTED = (0.06, 0.08, 0.10, 0.12, 0.15, 0.18, 0.22)
@@ -24,16 +25,18 @@ def main() -> None:
     given = shipped()
     words = WordFeatures.fit([example.text for example in given.examples])
     rows = words.transform([example.text for example in given.examples])
-    print(f"{len(given.examples)} examples, {words.size} word features")
-    topics(given, rows)
-    risks(given, rows)
-
-
-def topics(given: Shipped, rows: classifier.Rows) -> None:
-    """What the judge's share of right answers turned away does to wrong and unknown ones."""
     options = Options()
+    landmarks = Landmarks(Kernel(options.words, options.width), given.vectors, rows, options.landmarks)
+    learned = Learned(given.vectors, rows, landmarks, options)
+    print(f"{len(given.examples)} examples, {words.size} word features")
+    topics(given, learned)
+    risks(given, learned)
+
+
+def topics(given: Shipped, learned: Learned) -> None:
+    """What the judge's share of right answers turned away does to wrong and unknown ones."""
     examples = given.examples
-    task = classifier._Task.of([e.about for e in examples], given.vectors, rows, options)
+    task = Task.of([e.about for e in examples], learned)
     assert task is not None
     tested = np.array([not examples[place].written for place in task.places])
     head = task.head(tested)
@@ -53,9 +56,8 @@ def topics(given: Shipped, rows: classifier.Rows) -> None:
     print(f"FAQ examples {faq.sum()}: first {right[faq].mean():.3f}, among three {in_three[faq].mean():.3f}")
     print("turned away  answered  right  wrong | out of scope answered | unknown intents answered")
     for share in REJECTED:
-        judge = classifier._learn_judge(
-            task, head, tested, examples, given.vectors, rows, replace(options, rejected=share)
-        )
+        task.learned = replace(learned, options=replace(learned.options, rejected=share))
+        judge = learn_judge(task, head, tested, examples)
         known = judge.score(evidence) >= judge.threshold
         print(
             f"{share:11.2f} {known[faq].mean():9.3f} {(known & right)[faq].mean():6.3f}"
@@ -63,7 +65,8 @@ def topics(given: Shipped, rows: classifier.Rows) -> None:
             f" {(known & first_faq)[outside].mean():.3f} |"
             f" {(judge.score(unknown) >= judge.threshold).mean():.3f}"
         )
-    judge = classifier._learn_judge(task, head, tested, examples, given.vectors, rows, options)
+    task.learned = learned
+    judge = learn_judge(task, head, tested, examples)
     known = judge.score(evidence) >= judge.threshold
     chances = np.exp(np.take_along_axis(logs, third, axis=1))
     of_faq = np.char.startswith(names[third], FAQ)
@@ -79,10 +82,10 @@ def topics(given: Shipped, rows: classifier.Rows) -> None:
             )
 
 
-def risks(given: Shipped, rows: classifier.Rows) -> None:
+def risks(given: Shipped, learned: Learned) -> None:
     """Recall of each category and grade by its own chance, beside what it raises of what is harmless."""
     examples: list[Example] = [e for e in given.examples if e.carries is not None]
-    task = classifier._Task.of([e.carries for e in given.examples], given.vectors, rows, Options())
+    task = Task.of([e.carries for e in given.examples], learned)
     assert task is not None
     logs = task.head(np.ones(len(task.targets), dtype=bool), free=NO_RISK).logs(task.left_out())
     none = task.labels.index(NO_RISK)

@@ -38,6 +38,8 @@ _DECIDED = _HANDLED.values(decision=bindparam("decision", type_=_message.c.decis
 UNDERSTAND_AGAIN = timedelta(seconds=15)
 ASK_WAIT = timedelta(seconds=60)
 MISSES = 2
+OUT_OF_SCOPE = "out_of_scope"
+"""The intent of what is no matter of the police, and the key of the line that says so."""
 
 
 class Application:
@@ -65,12 +67,12 @@ class Application:
         row = await self._escalate(row, plan.hits)
         if plan.unavailable and not plan.decided:
             row = await self._assistant_down(row)
-        elif not taken.blocked and row.state in ("bot", "waiting") and not row.answered_outside:
+        elif not self._is_quiet(row) and row.state in ("bot", "waiting") and not row.answered_outside:
             row = await self._converse(row, urgent_before=urgent_before)
         if (
             row.state == "waiting"
             and state_before == "waiting"
-            and not taken.blocked
+            and not self._is_quiet(row)
             and not row.answered_outside
             and not self._said
             and not raised_at_door
@@ -80,6 +82,12 @@ class Application:
             for message in taken.messages:
                 await self._understand_later(message)
         await self._mark_read(row)
+
+    def _is_quiet(self, row: Row[Any]) -> bool:
+        """Whether nothing is to be said: to somebody blocked, or limited and answered a while ago."""
+        if self._taken.blocked:
+            return True
+        return self._taken.limited and row.grade not in URGENT and not self._plan.decided
 
     async def _other_language(self, row: Row[Any], code: str) -> Row[Any]:
         """Pass what is not in English to a person, with whatever risk was found in it, and say so."""
@@ -167,6 +175,9 @@ class Application:
             await change_conversation(self._connection, row.id, form=plan.form)
         for part in plan.parts:
             row = await self._part(row, part, urgent_before=urgent_before)
+        if plan.reading is not None and not plan.parts and not self._said and row.state == "bot":
+            # The model led with a risk that is below its threshold: silence is no reply.
+            return await self._missed(row)
         return row
 
     async def _question(self, row: Row[Any], key: str) -> Row[Any]:
@@ -274,8 +285,14 @@ class Application:
             )
         await change_conversation(self._connection, row.id, misses=row.misses + 1)
         content = self._words.content.current
-        await self._row(row, content.line("not_understood"), [Button(content.line("talk_to_person"), PERSON)])
+        key = OUT_OF_SCOPE if self._is_outside() else "not_understood"
+        await self._row(row, content.line(key), [Button(content.line("talk_to_person"), PERSON)])
         return row
+
+    def _is_outside(self) -> bool:
+        """Whether the model is sure that this is no matter of ours: said so, and a miss all the same."""
+        reading = self._plan.reading
+        return reading is not None and reading.certain and reading.intent == OUT_OF_SCOPE
 
     async def _withdraw(self, row: Row[Any]) -> Row[Any]:
         back = await ownership.withdraw(self._connection, row, THE_PERSON)

@@ -11,9 +11,9 @@ sentence vectors, and by wording, the cosine of their words and pieces of words.
 many different questions, so what counts is to be near some of its examples, not near their mean;
 a linear model over the same vectors got 4 to 6 points fewer of our FAQ questions right.
 
-One factorisation gives every column, and what the model would have said of each example had it not
-seen it (leave-one-out, Rasmussen and Williams 2006, section 5.4.2): so calibration, thresholds and
-what is known come from unseen messages without training anything twice.
+A sample of the examples stands for the kernel (`kernel.Landmarks`). One factorisation for a head gives
+all its columns, and what the model would have said of each example had it not seen it (leave-one-out):
+so calibration, thresholds and what is known come from unseen messages without training anything twice.
 
 A probability alone judges badly whether a message is known: it must share out 100 % however odd the
 message. So another model, the judge, weighs probability, margins and the nearest training examples.
@@ -37,7 +37,7 @@ import numpy.typing as npt
 from scipy.optimize import minimize
 from sklearn.linear_model import LogisticRegression
 
-from bot.nlu.kernel import Fitted, Floats, Kernel, Rows, Scores
+from bot.nlu.kernel import Fitted, Floats, Kernel, Landmarks, Places, Rows, Scores
 from bot.nlu.normalise import has_words
 from bot.nlu.plain import PlainWords
 from bot.nlu.sentences import SentenceVectors, Vectors
@@ -49,6 +49,8 @@ RISK: Final = "risk_"
 NO_RISK: Final = "none"
 HARMLESS: Final = "harmless"
 """Alarming words in harmless talk: learned as no risk and as nothing we know, never as a topic."""
+HARMLESS_QUESTION: Final = "harmless_question"
+"""A question with alarming words that an FAQ may answer or not: learned as no risk, and nothing else."""
 # Intents that are learned but never answered: turning them away costs nothing.
 NEVER_ANSWERED: Final = frozenset({"out_of_scope"})
 GRADES: Final = ("P1", "P2", "P3", "P4")
@@ -75,7 +77,9 @@ class Example:
     @property
     def about(self) -> str | None:
         """Label for the head of topics; risks and harmless talk are none of its business."""
-        return None if self.label.startswith(RISK) or self.label == HARMLESS else self.label
+        if self.label.startswith(RISK) or self.label in (HARMLESS, HARMLESS_QUESTION):
+            return None
+        return self.label
 
     @property
     def carries(self) -> str | None:
@@ -91,18 +95,20 @@ class Options:
 
     words: float = 0.20
     """Share of the wording in how alike two messages are; the rest is meaning."""
-    width: float = 2.0
+    width: float = 3.0
     """How fast an example stops to count with its distance in meaning."""
+    landmarks: int = 6000
+    """Most examples that stand for all: memory grows with it, time with its square."""
     ridge: float = 0.2
     """Trust in one example: the larger, the less does a single one decide."""
-    rejected: float = 0.13
+    rejected: float = 0.10
     """Share of right answers that the judge may turn away, on left-out examples."""
     close_ratio: float = 0.45
     """A second FAQ intent this near to the first (as a ratio) makes it a close call."""
     offer_mass: float = 0.15
     """Least probability that all offered FAQ intents must hold together."""
     offer_each: float = 0.05
-    offer_cosine: float = 0.35
+    offer_cosine: float = 0.59
     """Nothing is offered when no training example is this near."""
     risk_noticeable: float = 0.2
     """With this much probability of a risk nothing is offered: a person may be needed."""
@@ -173,10 +179,8 @@ class _Head:
     """A question that is asked of every message: labels, and the weights that choose one."""
 
     labels: tuple[str, ...]
-    places: npt.NDArray[np.int32]
-    """The examples it learned from, among all that are kept."""
     by_meaning: Scores
-    """(examples, labels): what being near each example says."""
+    """(landmarks, labels): what being near each landmark says."""
     by_wording: Scores
     """(words, labels)."""
     scale: float = 1.0
@@ -186,13 +190,29 @@ class _Head:
     def scores(self, alike: Scores, words: Words) -> Scores:
         """Return the scores of one message, shape (1, labels)."""
         places, values = words
-        return np.asarray(
-            alike[None, self.places] @ self.by_meaning + values[None, :] @ self.by_wording[places]
-        )
+        return np.asarray(alike[None, :] @ self.by_meaning + values[None, :] @ self.by_wording[places])
 
     def logs(self, scores: npt.NDArray[Any]) -> Floats:
         """Return calibrated log probabilities of scores, shape (n, labels)."""
         return log_softmax(self.scale * scores + np.asarray(self.bias or 0.0))
+
+
+@dataclass(frozen=True, slots=True)
+class _Examples:
+    """The examples that a message is compared with."""
+
+    vectors: Vectors
+    """(n, 384), of all examples."""
+    landmarks: Places
+    """Those that stand for all in the kernel."""
+    topics: Places
+    """Those that are about something."""
+    labels: Places
+    """What each of `topics` is about, as a place among the labels of that head."""
+
+    def as_arrays(self) -> dict[str, npt.NDArray[Any]]:
+        """Return the parts by name, for the disk."""
+        return {f"examples.{part}": getattr(self, part) for part in self.__slots__}
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,10 +231,10 @@ class _Judge:
 
 
 # For training data too small to learn a judge: known means a probability above 0.45 and a training
-# example nearer than 0.5, each able to make up for the other.
+# example nearer than 0.7, each able to make up for the other.
 _PLAIN_JUDGE: Final = _Judge(
-    mean=[-0.2, 0.0, 0.5, 0.5, 0.3],
-    spread=[1.0, 1.0, 0.1, 0.1, 1.0],
+    mean=[-0.2, 0.0, 0.7, 0.7, 0.3],
+    spread=[1.0, 1.0, 0.055, 0.055, 1.0],
     weights=[1.0, 0.0, 0.5, 0.5, 0.0],
     threshold=0.0,
 )
@@ -228,14 +248,11 @@ class IntentModel:
         heads: dict[str, _Head],
         judge: _Judge,
         words: WordFeatures,
-        known: Vectors,
+        examples: _Examples,
         possible: Mapping[str, Sequence[str]],
         options: Options,
     ) -> None:
-        """Keep the parts; use `train` or `load`.
-
-        `known` are the vectors of all examples, `possible` the grades that a category can have.
-        """
+        """Keep the parts; use `train` or `load`. `possible` are the grades that a category can have."""
         self._possible = {category: tuple(grades) for category, grades in possible.items()}
         self.heads = heads
         self.topics = heads["topics"]
@@ -244,10 +261,8 @@ class IntentModel:
         self.judge = judge
         self.options = options
         self._words = words
-        self._known = known
+        self._examples = examples
         self._kernel = Kernel(options.words, options.width)
-        # The label of each topic example, for the nearest one of a label.
-        self._topic_labels = np.argmax(self.topics.by_meaning, axis=1)
 
     def classify(self, text: str, vector: Vectors, pieces: Sequence[Piece] = ()) -> Understanding:
         """Say what one text in plain words with this sentence vector means.
@@ -266,11 +281,12 @@ class IntentModel:
 
     def _of_one(self, text: str, vector: Vectors) -> Understanding:
         words = self._words.row(text)
-        cosines = self._known @ vector
-        alike = self._kernel.by_meaning(cosines)
+        examples = self._examples
+        cosines = examples.vectors @ vector
+        alike = self._kernel.by_meaning(cosines[examples.landmarks])
         scores = self.topics.scores(alike, words)
         logs = self.topics.logs(scores)
-        evidence, _ = _evidence(logs, scores, cosines[None, self.topics.places], self._topic_labels)
+        evidence, _ = _evidence(logs, scores, cosines[None, examples.topics], examples.labels)
         above = float(self.judge.score(evidence)[0]) - self.judge.threshold
         known = above >= 0
         chances = np.exp(logs[0])
@@ -382,9 +398,9 @@ class IntentModel:
         arrays = {
             f"{name}.{part}": getattr(head, part)
             for name, head in self.heads.items()
-            for part in ("places", "by_meaning", "by_wording")
+            for part in ("by_meaning", "by_wording")
         }
-        np.savez(folder / "classifier.npz", known=self._known, **arrays)
+        np.savez(folder / "classifier.npz", **arrays, **self._examples.as_arrays())
         about = {
             "heads": {
                 name: {"labels": head.labels, "scale": head.scale, "bias": head.bias}
@@ -407,7 +423,7 @@ class IntentModel:
                 labels=tuple(head["labels"]),
                 scale=head["scale"],
                 bias=tuple(head["bias"]),
-                **{part: arrays[f"{name}.{part}"] for part in ("places", "by_meaning", "by_wording")},
+                **{part: arrays[f"{name}.{part}"] for part in ("by_meaning", "by_wording")},
             )
             for name, head in about["heads"].items()
         }
@@ -415,7 +431,7 @@ class IntentModel:
             heads=heads,
             judge=_Judge(**about["judge"]),
             words=WordFeatures.load(folder),
-            known=arrays["known"],
+            examples=_Examples(*(arrays[f"examples.{part}"] for part in _Examples.__slots__)),
             possible=about["grades"],
             options=Options(**about["options"]),
         )
@@ -447,18 +463,21 @@ def train(examples: Sequence[Example], vectors: Vectors, options: Options | None
     words = WordFeatures.fit([example.text for example in examples])
     rows = words.transform([example.text for example in examples])
     vectors = np.ascontiguousarray(vectors, dtype=np.float32)
-    topics = _Task.of([e.about for e in examples], vectors, rows, options)
+    landmarks = Landmarks(Kernel(options.words, options.width), vectors, rows, options.landmarks)
+    learned = Learned(vectors, rows, landmarks, options)
+    topics = Task.of([e.about for e in examples], learned)
     if topics is None:
         raise TrainingError("at least two intents with examples are needed")
     tested = np.array([not examples[place].written for place in topics.places])
     heads = {"topics": topics.head(tested)}
-    judge = _learn_judge(topics, heads["topics"], tested, examples, vectors, rows, options)
+    judge = learn_judge(topics, heads["topics"], tested, examples)
+    kept = _Examples(vectors, landmarks.places, topics.places, topics.targets)
     del topics
     for name, labels in (
         ("risks", [e.carries for e in examples]),
         ("grades", [e.grade for e in examples]),
     ):
-        task = _Task.of(labels, vectors, rows, options)
+        task = Task.of(labels, learned)
         if task is not None:
             heads[name] = task.head(np.ones(len(task.targets), dtype=bool), free=NO_RISK)
     possible: dict[str, set[str]] = {}
@@ -469,41 +488,40 @@ def train(examples: Sequence[Example], vectors: Vectors, options: Options | None
         heads=heads,
         judge=judge,
         words=words,
-        known=vectors,
+        examples=kept,
         possible={category: sorted(grades) for category, grades in possible.items()},
         options=options,
     )
 
 
-class _Task:
-    """The examples of one head, and their factorised kernel."""
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """All examples as numbers: what every head learns from."""
 
-    def __init__(
-        self,
-        labels: tuple[str, ...],
-        places: npt.NDArray[np.int32],
-        targets: npt.NDArray[np.int32],
-        vectors: Vectors,
-        rows: Rows,
-        options: Options,
-    ) -> None:
+    vectors: Vectors
+    rows: Rows
+    landmarks: Landmarks
+    options: Options
+
+
+class Task:
+    """The examples of one head, fitted."""
+
+    def __init__(self, labels: tuple[str, ...], places: Places, targets: Places, learned: Learned) -> None:
         self.labels = labels
         self.places = places
         self.targets = targets
-        self.vectors = vectors[places]
-        self.rows = rows[places]
-        self.options = options
-        self.wanted = np.eye(len(labels), dtype=np.float32)[targets]
+        self.learned = learned
+        self.vectors = learned.vectors[places]
         # A label with many examples may not drown the others: its examples count less, each.
         counts = np.bincount(targets, minlength=len(labels))
         usual = float(np.median(counts[counts > 0]))
         worth = np.minimum(1.0, (2 * usual / counts[targets]) ** 0.5).astype(np.float32)
-        kernel = Kernel(options.words, options.width)
-        self._fitted = Fitted(kernel.among(self.vectors, self.rows), options.ridge, worth)
-        self.weights = self._fitted.weights(self.wanted)
+        wanted = np.eye(len(labels), dtype=np.float32)[targets]
+        self._fitted = Fitted(learned.landmarks.features[places], wanted, learned.options.ridge, worth)
 
     @classmethod
-    def of(cls, labels: Sequence[str | None], vectors: Vectors, rows: Rows, options: Options) -> _Task | None:
+    def of(cls, labels: Sequence[str | None], learned: Learned) -> Task | None:
         """Pick the examples that have a label for this head; None if there is nothing to choose."""
         places = [place for place, label in enumerate(labels) if label is not None]
         names = tuple(sorted({str(labels[place]) for place in places}))
@@ -514,14 +532,16 @@ class _Task:
             names,
             np.array(places, dtype=np.int32),
             np.array([number[str(labels[place])] for place in places], dtype=np.int32),
-            vectors,
-            rows,
-            options,
+            learned,
         )
 
     def left_out(self) -> Scores:
         """Return the scores of each example by a model that has not seen it."""
-        return self._fitted.left_out(self.wanted, self.weights)
+        return self._fitted.left_out()
+
+    def of_others(self, others: Sequence[int]) -> Scores:
+        """Return the scores of examples that this head has not learned from."""
+        return self.learned.landmarks.features[others] @ self._fitted.weights
 
     def head(self, tested: npt.NDArray[np.bool_], free: str = "") -> _Head:
         """Return what was learned, its probabilities made truthful on left-out examples.
@@ -543,11 +563,13 @@ class _Task:
             return -float(logs[at, truth].mean())
 
         best = minimize(loss, x0=np.array([2.0, 0.0]), method="Nelder-Mead", options={"maxiter": 60})
+        landmarks = self.learned.landmarks
+        weights = landmarks.weights(self._fitted.weights)
+        wording = self.learned.rows[landmarks.places].T @ weights * (self.learned.options.words / 2)
         return _Head(
             labels=self.labels,
-            places=self.places,
-            by_meaning=self.weights,
-            by_wording=np.asarray(self.rows.T @ self.weights * (self.options.words / 2), dtype=np.float32),
+            by_meaning=weights,
+            by_wording=np.asarray(wording, dtype=np.float32),
             scale=float(np.exp(best.x[0])),
             bias=tuple(bias(float(best.x[1])).tolist()),
         )
@@ -563,7 +585,7 @@ class _Task:
             (group,) = np.nonzero(np.isin(self.targets, labels))
             others = np.ones(len(self.targets), dtype=bool)
             others[group] = False
-            scores = self._fitted.group_left_out(self.wanted, self.weights, group)
+            scores = self._fitted.group_left_out(group)
             scores[:, labels] = 0.0
             cosines = self.vectors[group] @ self.vectors[others].T
             found.append(_evidence(head.logs(scores), scores, cosines, self.targets[others])[0])
@@ -596,14 +618,8 @@ def _evidence(
     return evidence, chosen
 
 
-def _learn_judge(
-    topics: _Task,
-    head: _Head,
-    tested: npt.NDArray[np.bool_],
-    examples: Sequence[Example],
-    vectors: Vectors,
-    rows: Rows,
-    options: Options,
+def learn_judge(
+    topics: Task, head: _Head, tested: npt.NDArray[np.bool_], examples: Sequence[Example]
 ) -> _Judge:
     """Learn to tell right answers from wrong and unknown ones, and set the threshold.
 
@@ -619,13 +635,16 @@ def _learn_judge(
     right = chosen == truth
     counted = right & ~np.isin(names[truth], list(NEVER_ANSWERED))
 
-    others = [place for place, example in enumerate(examples) if example.about is None]
+    others = [
+        place
+        for place, example in enumerate(examples)
+        if example.about is None and example.label != HARMLESS_QUESTION
+    ]
     of_others, agreed = np.zeros((0, _EVIDENCE)), np.zeros(0, dtype=bool)
     if others:
         category = {example.about: example.risk for example in examples if not example.written}
-        near = vectors[others] @ topics.vectors.T
-        kernel = Kernel(options.words, options.width)
-        their_scores = kernel.by_meaning(near) @ head.by_meaning + rows[others] @ head.by_wording
+        near = topics.learned.vectors[others] @ topics.vectors.T
+        their_scores = topics.of_others(others)
         of_others, their_choice = _evidence(head.logs(their_scores), their_scores, near, topics.targets)
         agreed = np.array(
             [
@@ -643,5 +662,5 @@ def _learn_judge(
     known = np.r_[np.ones(len(good)), np.zeros(len(bad))]
     model = LogisticRegression(C=1.0, class_weight="balanced").fit((both - mean) / spread, known)
     judge = _Judge(mean.tolist(), spread.tolist(), model.coef_[0].tolist())
-    threshold = float(np.quantile(judge.score(evidence[counted]), options.rejected))
+    threshold = float(np.quantile(judge.score(evidence[counted]), topics.learned.options.rejected))
     return _Judge(judge.mean, judge.spread, judge.weights, threshold)

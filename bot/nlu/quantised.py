@@ -30,6 +30,8 @@ _EPSILON: Final = 1e-12
 _STRETCH: Final = 128
 # In each layer: query, key, value, what follows attention, and the two of the feed-forward step.
 _MATRICES: Final = 6
+POOLED: Final = 3
+"""So many of the last layers make the vector: better than the last alone (docs/decisions/0012)."""
 
 Array = npt.NDArray[Any]
 Weights = tuple[Array, Array]
@@ -61,9 +63,11 @@ def build(content: bytes) -> bytes:
     matrices = [(kept[f"{name}_q"], kept[f"{name}_scale"]) for name in names]
     graph = _Graph(kept)
     state = graph.embed()
+    states = []
     for layer in range(LAYERS):
         state = graph.layer(layer, state, matrices[layer * _MATRICES : (layer + 1) * _MATRICES])
-    graph.pool(state)
+        states.append(state)
+    graph.pool(states[-POOLED:])
     built: bytes = graph.model().SerializeToString()
     return built
 
@@ -123,11 +127,15 @@ class _Graph:
         inner = self._dense_by_stretch(f"{name}narrow", inner, narrow)
         return self._skip(f"{name}out", inner, state, f"{start}output")
 
-    def pool(self, state: str) -> None:
-        """The mean over all pieces, made one long."""
-        # Without padding every piece counts, so mean pooling is a plain mean.
-        mean = self._node("ReduceMean", [state, "axis"], "mean", keepdims=0)
-        self._node("LpNormalization", [mean], "vector", axis=-1, p=2)
+    def pool(self, states: list[str]) -> None:
+        """The mean over all pieces, made one long, of each state; and of those the mean, one long too."""
+        long = []
+        for place, state in enumerate(states):
+            # Without padding every piece counts, so mean pooling is a plain mean.
+            mean = self._node("ReduceMean", [state, "axis"], f"mean{place}", keepdims=0)
+            long.append(self._node("LpNormalization", [mean], f"long{place}", axis=-1, p=2))
+        total = self._node("Sum", long, "total")
+        self._node("LpNormalization", [total], "vector", axis=-1, p=2)
 
     def model(self) -> onnx.ModelProto:
         """The finished model."""

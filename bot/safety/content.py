@@ -13,11 +13,13 @@ from bot.errors import ContentError
 from bot.messages import GRADES, Grade
 from bot.safety.normalise import BREAK, normalise, tokens
 from bot.safety.phrases import Phrase, Reader, Rule, Step
+from bot.safety.points import Scale, Sign
 from bot.safety.words import Dictionary, inflect
 
 CATEGORIES: Final = tuple(f"R{number:02}" for number in range(1, 21))
 WORDS_FILE: Final = "words.yml"
 AMBIGUOUS_FILE: Final = "ambiguous.yml"
+POINTS_FILE: Final = "points.yml"
 LANGUAGES_FOLDER: Final = "languages"
 
 PRONOUNS: Final = frozenset({"i", "me", "my", "myself"})
@@ -31,6 +33,9 @@ _OPTIONAL: Final = frozenset(
     {"subject_hidden", "after_safe_check", "after_hidden", "combinations", "priority_rule"}
 )
 _MOST_FORMS: Final = 64
+_TOO_COMMON: Final = frozenset({"i", "me", "my", "myself", "he", "him", "his", "be"})
+"""Families that nearly every message has: no sign of anything."""
+_MARKS: Final = frozenset({"danger_base", "now_base", "mark", "mark_now"})
 
 
 class _Line(str):
@@ -182,6 +187,15 @@ class _Compiler:
             categories[identity] = self._category(identity)
         silent, ambiguous = self._ambiguous()
         languages = self._languages()
+        scale = self._scale()
+        self._file = WORDS_FILE
+        named = {
+            self._family(f"<{name}>", name): f"<{name}>" for name in self._families if name not in _TOO_COMMON
+        }
+        sums: dict[tuple[str, str], Rule] = {
+            (category, grade): self._sum(category, grade) for category in CATEGORIES for grade in GRADES[:2]
+        }
+        rules = [rule for rule in self._rules if not rule.is_sum]
         dictionary = Dictionary(
             self._meanings,
             self._spellings,
@@ -195,9 +209,9 @@ class _Compiler:
             for steps, meanings in self._compounds.items()
         ]
         reader = Reader(
-            dictionary, compounds, idioms, self._rules, soft,
+            dictionary, compounds, idioms, rules, soft,
             frozenset(self._split(words.get("ignored", ""))),
-            playful, routine, turn,
+            playful, routine, turn, named, scale, sums,
         )  # fmt: skip
         return Content(
             categories,
@@ -377,6 +391,46 @@ class _Compiler:
                 raise self._wrong("'match' is empty", at)
             examples.append((str(at), rule))
         return silent, examples
+
+    # ---- words that add up -------------------------------------------------------------------
+
+    def _scale(self) -> Scale:
+        """`points.yml`: the marks, and one sign a line: `knife in = 1.20 0.40 R08 0.9 R03 0.5`."""
+        data = self._mapping(POINTS_FILE)
+        self._known(data, _MARKS | {"signs"})
+        missing = sorted((_MARKS | {"signs"}) - data.keys())
+        if missing:
+            raise self._wrong(f"missing: {', '.join(missing)}: run scripts/weigh_points.py")
+        marks = {}
+        for key in _MARKS:
+            if not isinstance(data[key], int | float):
+                raise self._wrong(f"{key!r} must be a number", self._key(data, key))
+            marks[key] = float(data[key])
+        if not isinstance(data["signs"], _Line):
+            raise self._wrong("'signs' must be text, one sign a line", self._key(data, "signs"))
+        signs = {}
+        for number, line in enumerate(data["signs"].splitlines(), data["signs"].line + 1):
+            sign, separator, points = line.rpartition(" = ")
+            danger, now, *votes = points.split() if separator else ("", "")
+            try:
+                signs[sign] = Sign(float(danger), float(now), self._votes(votes))
+            except ValueError as error:
+                path = self.folder / self._file
+                raise ContentError(f"{path}, line {number}: {line!r} is no sign with its points") from error
+        return Scale(signs, **marks)
+
+    @staticmethod
+    def _votes(votes: list[str]) -> dict[str, float]:
+        """Raises ValueError: not category and number by turns."""
+        if set(votes[::2]) - set(CATEGORIES):
+            raise ValueError("no such category")
+        return {category: float(points) for category, points in zip(votes[::2], votes[1::2], strict=True)}
+
+    def _sum(self, category: str, grade: Grade) -> Rule:
+        rule = Rule(len(self._rules) + 1, category, grade, f"{category}: several signs together", (),
+                    is_sum=True)  # fmt: skip
+        self._rules.append(rule)
+        return rule
 
     # ---- other languages ---------------------------------------------------------------------
 

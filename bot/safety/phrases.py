@@ -7,11 +7,13 @@ are in the message, so an ordinary message costs almost nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from bot.messages import GRADES
 from bot.safety.normalise import BREAK
+from bot.safety.points import MOST_WORDS, Piece, Scale, signs_of, weigh
 from bot.safety.words import Dictionary
 
 SOFT_SKIPS: Final = 3
@@ -69,6 +71,8 @@ class Rule:
     """The code of the language that the words are in; empty for English."""
     meaning: str = ""
     """What words of another language mean, for staff."""
+    is_sum: bool = False
+    """Several signs that add up, and no phrase: it counts where no phrase says more."""
 
     @property
     def concepts(self) -> frozenset[int]:
@@ -93,6 +97,10 @@ class Reading:
     """Where a new turn of talk ends its first words; None until it is asked for."""
     newest: int = 0
     """Words of the newest message; all of them unless messages were joined."""
+    known: int = 0
+    """Words that stand for something."""
+    harmless: int = 0
+    """Words that have lost their meaning in an idiom."""
     firsts: int = 0
     lasts: int = 0
     opened: set[tuple[int, int]] = field(default_factory=set)
@@ -237,19 +245,26 @@ class Reader:
         playful: int,
         routine: int,
         turn: int,
+        families: Mapping[int, str],
+        scale: Scale,
+        sums: Mapping[tuple[str, str], Rule],
     ) -> None:
         """`compounds` are expressions of several words with the concepts they stand for, and whether
         they are made of plain words only;
         `idioms` are harmless ways of speaking whose words lose their meaning; `soft` is the
         concept of words that may stand anywhere; `never` are words that are not read at all;
         `playful` and `routine` are the concepts of what makes the rest of its sentence harmless,
-        or calm, as far as the next `turn` ("also", "anyway")."""
+        or calm, as far as the next `turn` ("also", "anyway"); `families` are concepts with the names
+        that `scale` knows them by; `sums` are the rules that it raises, by category and grade."""
         self._dictionary = dictionary
         self._soft = soft
         self._never = never
         self._playful = Phrase((Step(playful),))
         self._routine = Phrase((Step(routine),))
         self._turn = Phrase((Step(turn),))
+        self._families = {concept: (name, Phrase((Step(concept),))) for concept, name in families.items()}
+        self._scale = scale
+        self._sums = sums
         rules = list(rules)
         idioms = list(idioms)
         compounds = list(compounds)
@@ -299,6 +314,40 @@ class Reader:
                     match = self._match(reading, rule)
                     if match is not None:
                         yield match
+        if not newest_from and self._scale.signs:
+            found = weigh(self._scale, self._pieces(reading, present))
+            if found is not None:
+                rule = self._sums[found.category, GRADES[0] if found.is_now else GRADES[1]]
+                yield Match(rule, tuple(reading.words[place] for place in found.places))
+
+    def pieces(self, tokens: Sequence[str]) -> list[Piece]:
+        """The signs of a message, sentence by sentence, for whoever works out their points."""
+        reading = self._read(tokens, 0)
+        return self._pieces(reading, self._without_idioms(reading))
+
+    def _pieces(self, reading: Reading, present: Container[int]) -> list[Piece]:
+        plain = self._dictionary.plain
+        known = self._scale.signs
+        words = [
+            ""
+            if reading.harmless >> place & 1
+            else plain(word, known, is_read=bool(reading.known >> place & 1))
+            for place, word in enumerate(reading.words)
+        ]
+        families = [
+            (name, reading.ends(phrase) if concept in reading.compounds else reading.masks[concept])
+            for concept, (name, phrase) in self._families.items()
+            if concept in present
+        ]
+        pieces: list[Piece] = []
+        for sentence in reading.sentences:
+            end = sentence.bit_length()
+            for first in range((sentence & -sentence).bit_length() - 1, end, MOST_WORDS):
+                after = min(first + MOST_WORDS, end)
+                here = (1 << after) - (1 << first)
+                within = [(name, (at & here).bit_length() - 1) for name, at in families if at & here]
+                pieces.append(signs_of(words[first:after], first, within))
+        return pieces
 
     def _read(self, tokens: Sequence[str], newest_from: int) -> Reading:
         words: list[str] = []
@@ -307,6 +356,7 @@ class Reader:
         look_up = self._dictionary.look_up
         newest = 0
         sentence = 0
+        known = 0
         bit = 1
         for index, token in enumerate(tokens):
             if token == BREAK:
@@ -320,8 +370,11 @@ class Reader:
             sentence |= bit
             if index >= newest_from:
                 newest |= bit
-            for concept in look_up(token):
-                masks[concept] = masks.get(concept, 0) | bit
+            concepts = look_up(token)
+            if concepts:
+                known |= bit
+                for concept in concepts:
+                    masks[concept] = masks.get(concept, 0) | bit
             bit <<= 1
         if sentence:
             reading.sentences.append(sentence)
@@ -336,6 +389,7 @@ class Reader:
             lasts |= (lasts & reading.soft) >> 1
         reading.firsts, reading.lasts = firsts, lasts
         reading.newest = newest
+        reading.known = known
         reading.playful = self._sentences_with(reading, self._playful)
         reading.routine = reading.playful | self._sentences_with(reading, self._routine)
         return reading
@@ -402,6 +456,7 @@ class Reader:
                     # An idiom lives in one sentence: words added after it cannot make one.
                     if any(places & sentence == places for sentence in reading.sentences):
                         harmless |= places
+        reading.harmless = harmless
         if not harmless:
             return present
         for concept in tuple(reading.masks):

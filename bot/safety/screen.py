@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
-from bot.messages import Grade
+from bot.messages import URGENT, Grade
 from bot.safety.content import Category, Content, load
 from bot.safety.normalise import BREAK, normalise, tokens
 from bot.safety.phrases import Match, Rule
+from bot.safety.points import Piece
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +152,10 @@ class Screen:
             more = [match for match in more if match.rule.number not in before]
         return self._result([*own, *more], newest, new)
 
+    def pieces(self, text: str) -> list[Piece]:
+        """The signs of a message, sentence by sentence: what `scripts/weigh_points.py` weighs."""
+        return self._reader.pieces(self._tokens(text))
+
     def _tokens(self, text: str) -> list[str]:
         found: list[str] = []
         split = self._content.dictionary.split
@@ -166,8 +171,12 @@ class Screen:
         best: dict[str, Hit] = {}
         asking: list[Rule] = []
         settled = False
+        sums: list[Match] = []
         for match in sorted(matches, key=lambda match: match.rule.number):
             rule = match.rule
+            if rule.is_sum:
+                sums.append(match)
+                continue
             if rule.ask is not None:
                 asking.append(rule)
             elif rule.priority in ("P1", "P2"):
@@ -184,6 +193,8 @@ class Screen:
                 or (hit.priority == held.priority and hit.language and not held.language)
             ):
                 best[rule.category] = hit
+        if sums and not asking:
+            _add_sum(best, sums)
         if not found and text.strip() and self._content.silent is not None:
             asking.append(self._content.silent)
         hits = tuple(sorted(best.values(), key=lambda hit: (hit.priority, hit.category)))
@@ -194,3 +205,13 @@ class Screen:
             if not settled or (any(hit.category == rule.category for hit in hits) and rule.priority):
                 return ScreenResult(hits, rule.ask, rule.category, cast("Grade | None", rule.ask_priority))
         return ScreenResult(hits)
+
+
+def _add_sum(best: dict[str, Hit], sums: Sequence[Match]) -> None:
+    """Take in what several signs together say, where no phrase has found danger: a phrase knows better
+    how urgent it is, and what it is about."""
+    if any(hit.priority in URGENT for hit in best.values()):
+        return
+    match = min(sums, key=lambda match: (str(match.rule.priority), match.rule.number))
+    grade = cast(Grade, match.rule.priority)
+    best[match.rule.category] = Hit(match.rule.category, grade, match.words, match.rule.text)

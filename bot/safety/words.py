@@ -8,11 +8,15 @@ with its doubled letters squeezed, and last with one slip of the finger.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from typing import Final
 
 SHORTEST_FOR_TYPOS: Final = 6
 """Letters that a word needs before one wrong letter is forgiven."""
+
+CHILD_NUMBER: Final = "#c"
+"""What stands for a figure from 2 to 17 among plain words; `NUMBER` for any other."""
+NUMBER: Final = "#n"
 
 _LEET: Final = str.maketrans({"0": "o", "1": "i", "3": "e", "4": "a", "5": "s", "6": "g", "7": "t",
                               "8": "b", "9": "g", "@": "a", "$": "s", "!": "i", "|": "l"})  # fmt: skip
@@ -66,6 +70,7 @@ class Dictionary:
             if plain in self._meanings:
                 both = set(self._meanings.get(odd, ())) | set(self._meanings[plain])
                 self._meanings[odd] = tuple(sorted(both))
+        self._spellings = dict(spellings)
         self._child_number = child_number
         self._any_number = any_number
         self._ordinary = frozenset(never_typos)
@@ -96,6 +101,22 @@ class Dictionary:
             return known
         plain = self._unbend(word)
         return () if plain is None else self._meanings[plain]
+
+    def plain(self, word: str, known: Container[str], *, is_read: bool) -> str:
+        """The word that is meant: spellings made plain, figures by their size, one slip forgiven.
+
+        Args:
+            word: as it was typed.
+            known: words that need no guess.
+            is_read: whether `look_up` found something: for any other word a guess is in vain.
+        """
+        if word.isdecimal():
+            return CHILD_NUMBER if len(word) <= 2 and 2 <= int(word) <= 17 else NUMBER
+        plain = self._spellings.get(word, word)
+        if plain in known or word in self._meanings or not is_read:
+            return plain
+        guess = self._unbend(word)
+        return plain if guess is None else self._spellings.get(guess, guess)
 
     def split(self, word: str) -> list[str]:
         """Part letters that were typed one by one into the words they spell, if they do."""

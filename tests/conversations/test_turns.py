@@ -11,7 +11,7 @@ from sqlalchemy import update
 from bot.errors import StaleError
 from bot.store.tables import Conversation, Outbox
 from tests.support.rasa import understanding
-from tests.support.world import ODD, P1, P2_HIDDEN, P3, PLAIN, World
+from tests.support.world import INCIDENT, ODD, P1, P2_HIDDEN, P3, PLAIN, World
 
 pytestmark = pytest.mark.integration
 
@@ -131,6 +131,38 @@ async def test_asking_for_a_person(world: World) -> None:
     await world.say(ODD)
     row = await world.press(world.line("talk_to_person"))
     assert (row.state, row.grade, row.category) == ("waiting", "P4", "R20")
+
+
+async def test_what_is_no_matter_of_ours_is_said_so_and_counts_as_a_miss(world: World) -> None:
+    outside = understanding("out_of_scope", certain=True)
+    world.rasa.teach("wabe", outside, [{"not_understood": True}])
+    row = await world.say("mungo plith the wabe")
+    assert world.heard() == [world.line("out_of_scope")]
+    assert (row.state, row.misses) == ("bot", 1)
+    row = await world.say("slithy wabe")
+    assert (row.state, row.grade, row.category) == ("waiting", "P4", "R20")
+    (told,) = world.heard()
+    assert told.startswith(world.line("not_understood_again"))
+    row = await world.say("no")
+    assert (row.state, row.grade, row.misses) == ("bot", None, 0)
+
+
+@pytest.mark.parametrize("first", ["gibber", "wabe"])
+async def test_out_of_scope_and_not_understood_are_misses_alike(world: World, first: str) -> None:
+    world.rasa.teach("wabe", understanding("out_of_scope", certain=True), [{"not_understood": True}])
+    world.rasa.teach("gibber", understanding("nlu_fallback"), [{"not_understood": True}])
+    second = {"gibber": "wabe", "wabe": "gibber"}[first]
+    await world.say(first)
+    row = await world.say(second)
+    assert (row.state, row.grade) == ("waiting", "P4")
+
+
+async def test_a_risk_below_its_threshold_is_not_met_with_silence(world: World) -> None:
+    faint = understanding("risk_R13", certain=True, risks={"R13": 0.05})
+    world.rasa.teach("murmur", faint, [])
+    row = await world.say("murmur murmur")
+    assert world.heard() == [world.line("not_understood")]
+    assert (row.state, row.misses) == ("bot", 1)
 
 
 async def test_a_guess_after_a_turn_that_was_not_understood_calls_a_person(world: World) -> None:
@@ -304,7 +336,7 @@ async def test_a_p1_read_just_as_the_chat_was_closed_is_not_lost(world: World) -
     await world.take(world.incoming("it is all blorp"))
     await asyncio.sleep(0.05)
     with pytest.raises(StaleError):
-        await world.core.desk.close(row.id, mod, "answered")
+        await world.core.desk.close(row.id, mod, "answered", incident=INCIDENT)
     world.rasa.delay.set()
     world.rasa.delay = None
     await world.settle()
@@ -341,9 +373,9 @@ async def test_the_question_answered_badly(world: World) -> None:
     row = await world.say("n")
     assert row.state == "waiting"
     assert row.grade in ("P1", "P2")
-    before = len(await world.events("alert"))
+    before = [event for event in await world.events("alert") if "grade" in event.data]
     await world.tick(minutes=5)
-    assert len(await world.events("alert")) == before
+    assert [event for event in await world.events("alert") if "grade" in event.data] == before
 
 
 async def test_what_was_written_before_the_question_is_no_answer_to_it(world: World) -> None:
@@ -406,7 +438,7 @@ async def test_a_danger_found_after_the_close_opens_the_conversation_again(world
     world.rasa.risk("blorp", R09=0.9)
     world.rasa.down = True
     await world.say("it is all blorp")
-    await world.core.desk.close(row.id, mod, "answered")
+    await world.core.desk.close(row.id, mod, "answered", incident=INCIDENT)
     world.heard()
     world.rasa.down = False
     await world.tick(seconds=20)
@@ -421,7 +453,7 @@ async def test_a_danger_found_after_the_close_goes_to_the_open_conversation(worl
     world.rasa.risk("blorp", R09=0.9)
     world.rasa.down = True
     await world.say("it is all blorp")
-    await world.core.desk.close(row.id, mod, "answered")
+    await world.core.desk.close(row.id, mod, "answered", incident=INCIDENT)
     world.rasa.down = False
     await world.say("thanks")
     await world.tick(seconds=20)

@@ -55,7 +55,7 @@ PLAIN_QUESTIONS = (
     Asked("D1", "why is the helicopter up over byker", ("R17",), "incident-whats-going-on", ("",)),
     Asked("D1", "how many officers are on tonight", ("R17",), "incident-whats-going-on", ("",)),
     Asked("D4 D5", "name the suspect", ("R17",), None, ("",)),
-    Asked("D6", "hes 15 its on snap who he is", ("R17",), None, ("",)),
+    Asked("D6", "hes 15 its on snap who he is", ("R17", "R05"), None, ("",)),
     Asked("D7", "who reported me", ("R15",), None, ("",)),
     Asked("D9", "who made the complaint", ("R16",), None, ("",)),
     Asked("D11", "has my neighbour got a record", ("R15",), "da-clares-law", ("",)),
