@@ -16,16 +16,24 @@ from dataclasses import dataclass, field
 import structlog
 
 from bot.assistant import Assistant, LiveContent, content_from_files
+from bot.conversations import quiet
 from bot.conversations.clocks import Clocks
 from bot.conversations.desk import Desk
 from bot.conversations.door import Door
+from bot.conversations.limits import Limits
+from bot.conversations.moves import Moves
 from bot.conversations.outbox import OutboxSender
+from bot.conversations.surges import KIND as SURGE_ANSWER
+from bot.conversations.surges import SurgeAnswers, never_grouped
 from bot.conversations.turn import Turns
 from bot.conversations.words import Words
 from bot.errors import StoreUnavailableError
+from bot.handover import measures
 from bot.handover.alarms import Alarms, read_rota
+from bot.handover.surges import Surges
 from bot.messages import Channel
 from bot.safety import Languages, Screen
+from bot.safety.guard import Lists, LiveGuard
 from bot.settings import Settings
 from bot.store import Bell, Store
 from bot.streams import Streams
@@ -54,8 +62,13 @@ class Core:
     outbox: OutboxSender
     clocks: Clocks
     desk: Desk
+    moves: Moves
+    surges: SurgeAnswers
+    grouping: Surges
     alarms: Alarms
     languages: Languages
+    guard: LiveGuard
+    limits: Limits
     name: str
     streams: Streams = field(default_factory=Streams)
     started: bool = False
@@ -110,6 +123,7 @@ def build_core(settings: Settings, channels: Mapping[str, Channel]) -> Core:
     content = LiveContent(content_from_files(settings.force, settings.data))
     screen = Screen.load(settings.data / "risk")
     words = Words(screen, content)
+    limits = Limits(store, content, channels)
     languages = Languages.of(screen, settings.data)
     assistant = Assistant(
         settings.assistant_urls,
@@ -127,12 +141,13 @@ def build_core(settings: Settings, channels: Mapping[str, Channel]) -> Core:
     )
     turns = Turns(
         store, bell, words, assistant, outbox.send_in_store, languages, gateway=name,
-        lease_seconds=settings.lease_seconds,
+        lease_seconds=settings.lease_seconds, limits=limits,
     )  # fmt: skip
     clocks = Clocks(
         store, bell, words, turns, assistant, content, gateway=name,
-        poll_seconds=settings.poll_seconds,
+        poll_seconds=settings.poll_seconds, limits=limits,
     )  # fmt: skip
+    clocks.add_kind(quiet.KIND, quiet.Quiet(store, content).look)
     alarms = Alarms(
         store,
         settings,
@@ -141,6 +156,21 @@ def build_core(settings: Settings, channels: Mapping[str, Channel]) -> Core:
         category_name=lambda key: screen.categories[key].name if key in screen.categories else key,
         team_name=lambda key: content.current.team_name(key),
     )
+    guard = LiveGuard(
+        Lists.load(settings.data / "plain"),
+        lambda: content.current.contacts,
+        lambda: content.current.own_names,
+    )
+    clocks.add_kind(measures.KIND, measures.Reviews(store).look)
+    desk = Desk(store, bell, words, outbox, assistant, limits, guard)
+    surges = SurgeAnswers(store, bell, content, desk, guard)
+    grouping = Surges(
+        store,
+        lambda: never_grouped(content, lambda key: screen.words(key).subject_hidden, list(screen.categories)),
+        gateway=name,
+    )
+    clocks.add_kind(SURGE_ANSWER, surges.send)
+    clocks.add_sweep(grouping.sweep)
     return Core(
         settings=settings,
         store=store,
@@ -149,12 +179,19 @@ def build_core(settings: Settings, channels: Mapping[str, Channel]) -> Core:
         screen=screen,
         words=words,
         assistant=assistant,
-        door=Door(store, bell, words, channels, turns.kick, outbox.send_in_store, alarms.unstored),
+        door=Door(
+            store, bell, words, channels, turns.kick, outbox.send_in_store, alarms.unstored, limits=limits
+        ),
         turns=turns,
         outbox=outbox,
         clocks=clocks,
-        desk=Desk(store, bell, words, outbox, assistant),
+        desk=desk,
+        moves=Moves(store, bell, words, outbox, desk),
+        surges=surges,
+        grouping=grouping,
         alarms=alarms,
         languages=languages,
+        guard=guard,
+        limits=limits,
         name=name,
     )

@@ -15,11 +15,16 @@ FrontCounterError
 │   ├── UnsureError         it may or may not have arrived: never repeated blindly
 │   └── RejectedError       it never will (blocked, unknown person, outside the window)
 └── RefusedError            an action on a conversation is not allowed now; says why
+    ├── GuardedError        a reply holds what must not leave; carries where it stands
     ├── StaleError          the conversation changed since the page was shown
     └── NotAllowedError     this person's role does not allow it
+        ├── NoSuchChatError     there is none, or it is not theirs to know of: the same answer for both
+        └── ReasonNeededError   a sensitive category: the page asks for a reason first
 """
 
 from __future__ import annotations
+
+from bot.messages import Finding
 
 
 class FrontCounterError(Exception):
@@ -100,9 +105,31 @@ class RefusedError(FrontCounterError):
     """An action on a conversation is not allowed as things stand."""
 
 
+class GuardedError(RefusedError):
+    """A reply holds what must not leave, and no reason was given to send it all the same."""
+
+    def __init__(self, message: str, findings: tuple[Finding, ...]) -> None:
+        super().__init__(message)
+        self.findings = findings
+
+
 class StaleError(RefusedError):
     """The conversation changed since the page that asked was shown."""
 
 
 class NotAllowedError(RefusedError):
     """This member of staff may not do that."""
+
+
+class NoSuchChatError(NotAllowedError):
+    """There is no such conversation for this member of staff; whether there is one at all stays unsaid."""
+
+    def __init__(self) -> None:
+        super().__init__("There is no such chat, or your teams may not open it.")
+
+
+class ReasonNeededError(NotAllowedError):
+    """A conversation of a sensitive category is read only after a reason was given."""
+
+    def __init__(self) -> None:
+        super().__init__("Say first why you need to read this chat.")

@@ -18,7 +18,7 @@ InboundKind = Literal[
 ]
 OutboundKind = Literal["safety", "assistant", "staff", "notice"]
 Delivery = Literal["queued", "sending", "sent", "delivered", "read", "failed", "unknown", "refused"]
-Net = Literal["screen", "understanding", "asked", "fallback", "language", "staff"]
+Net = Literal["screen", "understanding", "asked", "fallback", "language", "staff", "clock"]
 
 GRADES: tuple[Grade, ...] = ("P1", "P2", "P3", "P4")
 URGENT: frozenset[str] = frozenset({"P1", "P2"})
@@ -133,7 +133,8 @@ class Channel(Protocol):
     """What the outbox needs of a platform. One folder in `channels/` each.
 
     `in_store` marks a channel whose page reads the event table itself (web chat): the row is
-    sent by the commit, and `send` is never called.
+    sent by the commit, and `send` is never called. A platform that takes a reply only for so long
+    after a person's last message has it as `reply_window`, a timedelta (`limits.reply_window`).
     """
 
     name: str
@@ -161,6 +162,19 @@ class Hit:
     words: tuple[str, ...] = ()
     language: str = ""
     """The code of the language of the words, where it is known not to be English."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something in a text that a member of staff is about to send, and where it stands."""
+
+    kind: str
+    start: int
+    end: int
+    severity: Literal["block", "hint"]
+    says: str
+    """What is wrong, as a sentence."""
+    better: str = ""
 
 
 @dataclass(frozen=True, slots=True)

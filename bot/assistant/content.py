@@ -25,7 +25,7 @@ from bot.store.tables import Release, ReleaseItem
 CONTACT = re.compile(r"\[([A-Z][A-Z0-9]*)(?:\.([a-z][a-z0-9_]*))?\]")
 """A contact by key, [KEY] or [KEY.part]: the only way in which a text names one."""
 _MODES = ("A", "H", "E")
-_SINGLE = ("force", "hours", "teams", "cards", "outcomes", "languages")
+_SINGLE = ("force", "hours", "teams", "cards", "outcomes", "languages", "clock", "replies", "labels")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +62,12 @@ class Content:
     outcomes: Mapping[str, Any]
     languages: Mapping[str, Any] = field(default_factory=dict)
     """What is said in another language, by its code: name, danger, queue, no_person, no, yes."""
+    clock: Mapping[str, Any] = field(default_factory=dict)
+    """How soon staff answer; empty in a release of before (`handover.clock` has defaults)."""
+    labels: Mapping[str, Any] = field(default_factory=dict)
+    """The force's own labels for conversations; empty in a release of before."""
+    replies: Mapping[str, Any] = field(default_factory=dict)
+    """Words that staff put into a reply, by key: group, title and text."""
 
     def render(self, text: str) -> str:
         """Put the register's words where a contact is named, and the force's name for {force}.
@@ -105,6 +111,23 @@ class Content:
         except (KeyError, IndexError, ValueError) as error:
             raise ContentError(f"The sentence '{key}' needs a value: {error}.") from error
 
+    def reply(self, key: str, reference: str) -> str:
+        """One ready-made reply of staff, filled in for a conversation.
+
+        Raises:
+            ContentError: it names a contact that the register does not hold.
+            KeyError: there is no such reply.
+        """
+        text = str(self.replies[key]["text"])
+        return self.render(text.replace("{reference}", reference).replace("{desk}", self.desk_name))
+
+    @property
+    def own_names(self) -> tuple[str, ...]:
+        """Names of the force and its teams: they name no person."""
+        names = [self.force.get("name"), self.force.get("short_name"), self.desk_name]
+        names += [team.get("name") for team in self.teams.get("teams", {}).values()]
+        return tuple(str(name) for name in names if name)
+
     def answer(self, slug: str) -> str | None:
         """The text of one FAQ answer, or None when this release does not carry it whole."""
         faq = self.faqs.get(slug)
@@ -119,6 +142,7 @@ class Content:
         found = []
         texts = {f"The answer '{slug}'": faq.answer for slug, faq in self.faqs.items()}
         texts |= {f"The sentence '{key}'": text for key, text in self.lines.items()}
+        texts |= {f"The reply '{key}'": str(said["text"]) for key, said in self.replies.items()}
         for what, text in texts.items():
             try:
                 self.render(text)
@@ -127,9 +151,19 @@ class Content:
         teams = self.teams.get("teams", {})
         named = {"default_team": self.teams.get("default_team")}
         named |= {key: team["covered_by"] for key, team in teams.items() if team.get("covered_by")}
+        named |= {f"{key}, P1": team["also_at_p1"] for key, team in teams.items() if team.get("also_at_p1")}
         for category, route in self.teams.get("routes", {}).items():
             named |= {f"{category}, {grade}": team for grade, team in route.items() if grade != "alert"}
         found += [f"teams.yml ({what}): no team {team}." for what, team in named.items() if team not in teams]
+        groups = {contact.get("group") for contact in self.contacts.values()}
+        for key, outcome in self.outcomes.items():
+            asked = outcome.get("agency") or ()
+            found += [f"outcomes.yml ({key}): no contact of {g}." for g in asked if g not in groups]
+        labels = self.labels.get("labels") or []
+        if not isinstance(labels, list) or not all(
+            isinstance(one, str) and 0 < len(one) <= 64 for one in labels
+        ):
+            found.append("labels.yml: 'labels' must be a list of texts, of at most 64 letters each.")
         for code, said in self.languages.items():
             for key in ("danger", "queue"):
                 number = "999" if key == "danger" else "101"
@@ -209,6 +243,21 @@ def _faqs(folder: Path) -> dict[str, Faq]:
     return faqs
 
 
+def read_replies(path: Path) -> dict[str, Any]:
+    """The ready-made replies of staff; none where a force has no file of them.
+
+    Raises:
+        ContentError: the file is not as it must be; names the file and the line.
+    """
+    if not path.is_file():
+        return {}
+    from bot.assistant.sources import first_fault  # it reads this module
+
+    if known := first_fault(path):
+        raise ContentError(known)
+    return dict(load_yaml(path))
+
+
 def faq_from(slug: str, meta: Mapping[str, Any]) -> Faq:
     """One FAQ from its metadata.
 
@@ -253,6 +302,9 @@ def content_from_files(force: Path, data: Path) -> Content:
         cards=load_yaml(force / "cards.yml"),
         outcomes=load_yaml(force / "outcomes.yml"),
         languages=load_yaml(force / "languages.yml") if (force / "languages.yml").is_file() else {},
+        clock=load_yaml(force / "clock.yml") if (force / "clock.yml").is_file() else {},
+        labels=(load_yaml(force / "labels.yml") or {}) if (force / "labels.yml").is_file() else {},
+        replies=read_replies(force / "replies.yml"),
     )
 
 
@@ -309,6 +361,9 @@ class LiveContent:
                 released,
                 lines={**self._files.lines, **released.lines},
                 languages=released.languages or self._files.languages,
+                clock=released.clock or self._files.clock,
+                labels=released.labels or self._files.labels,
+                replies=released.replies or self._files.replies,
             )
             self._release_id = live
             return True

@@ -1,4 +1,4 @@
-"""The schema of `data/faq/` and `data/nlu/`: what a file must hold, and each fault with its line.
+"""The schema of `data/faq/`, `data/nlu/` and a force's replies: what a file must hold, and each fault with its line.
 
 `data/risk/` has its own reader (`bot.safety.content`), and words have their own checks
 (`bot.knowledge.wording`). The words that a fault is told in are the
@@ -7,16 +7,22 @@ descriptions of the fields below.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, RootModel, ValidationError, model_validator
 
+REPLIES: Final = "replies.yml"
 LEAST_EXAMPLES: Final = 20
 """Examples that a FAQ intent needs: with fewer the model guesses."""
+
+REPLY_VALUES: Final = ("{reference}", "{desk}", "{force}")
+"""What the system fills into a ready-made reply."""
+_FILLED_IN: Final = re.compile(r"\{[^}]*\}?")
 
 _CATEGORY = r"R(0[1-9]|1[0-9]|20)"
 _Text = Annotated[str, Field(min_length=1, pattern=r"\S")]
@@ -106,14 +112,35 @@ class NluFile(_Part):
     nlu: list[Intent] = Field(min_length=1, description="a list of intents")
 
 
-_KINDS: Final[Mapping[str, type[_Part]]] = {"faq": FaqFile, "nlu": NluFile}
+class Reply(_Part):
+    """One ready-made reply of staff."""
+
+    group: _Text = Field(description="the group under which staff find it, as text")
+    title: _Text = Field(max_length=60, description="what staff read in the list, 60 letters at most")
+    text: _Text = Field(max_length=1000, description="the words, 1,000 letters at most")
+
+    @model_validator(mode="after")
+    def _names_what_there_is(self) -> Reply:
+        unknown = sorted(set(_FILLED_IN.findall(self.text)) - set(REPLY_VALUES))
+        if unknown:
+            raise ValueError(
+                f"'{unknown[0]}' is not filled in. Write one of: {', '.join(REPLY_VALUES)}, or no braces"
+            )
+        return self
+
+
+class ReplyFile(RootModel[dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")], Reply]]):
+    """The file replies.yml of a force: replies by key."""
+
+
+_KINDS: Final[Mapping[str, type[BaseModel]]] = {"faq": FaqFile, "nlu": NluFile, "replies": ReplyFile}
 
 
 def faults(data: Path) -> list[str]:
     """Everything that is wrong in `data/faq` and `data/nlu`; each names file and line and what to do."""
     found: list[str] = []
     seen: dict[tuple[bool, str], str] = {}
-    for kind in _KINDS:
+    for kind in ("faq", "nlu"):
         for path in sorted((data / kind).glob("*.yml")):
             source = _Source(path)
             own = list(source.faults())
@@ -123,8 +150,14 @@ def faults(data: Path) -> list[str]:
     return found
 
 
+def faults_of_replies(force: Path) -> list[str]:
+    """Everything that is wrong in a force's replies.yml; a force may have none."""
+    path = force / REPLIES
+    return list(_Source(path).faults()) if path.is_file() else []
+
+
 def first_fault(path: Path) -> str | None:
-    """The first thing that is wrong in one file of `data/faq` or `data/nlu`, in words."""
+    """The first thing that is wrong in one file of `data/faq`, `data/nlu` or a force's replies, in words."""
     return next(_Source(path).faults(), None)
 
 
@@ -133,12 +166,12 @@ class _Source:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.kind = path.parent.name
+        self.kind = "replies" if path.name == REPLIES else path.parent.name
         self.node: yaml.Node | None = None
         self.loaded: Any = None
 
     def _said(self, line: int, what: str) -> str:
-        return f"{self.kind}/{self.path.name}, line {line}: {what}."
+        return f"{self.path.parent.name}/{self.path.name}, line {line}: {what}."
 
     def faults(self) -> Iterator[str]:
         """What does not fit the schema, in the order of the file; only the first if it is not YAML."""
@@ -159,6 +192,8 @@ class _Source:
         except ValidationError as error:
             told = [self._told(dict(one)) for one in error.errors(include_url=False)]
             yield from (self._said(line, what) for line, what in sorted(told))
+            return
+        if self.kind == "replies":
             return
         yield from self._names()
         yield from self._examples()
@@ -190,13 +225,17 @@ class _Source:
             return line, f"'{name}' is not known here. Remove it, or write one of: {', '.join(sorted(known))}"
         if error["type"] == "value_error":
             return line, str(error["ctx"]["error"])
+        if self.kind == "replies" and len(names) < 2:
+            return line, "write a key in small letters, and under it group, title and text"
+        if "[key]" in names:
+            return line, f"'{names[0]}' is no key: use small letters, digits and _"
         if not names:
             return line, "write `version:` and `nlu:`, each with what belongs to it"
         return line, f"'{name}' must be {known.get(name) or 'keys and values'}"
 
     def _fields(self, place: list[Any]) -> dict[str, str]:
         """The keys that may stand beside the last of a place, with what each must be."""
-        schema: type[_Part] = _KINDS[self.kind]
+        schema: type[BaseModel] = Reply if self.kind == "replies" else _KINDS[self.kind]
         for part in [part for part in place if isinstance(part, str)][:-1]:
             if part == "nlu":
                 schema = FaqIntent if self.kind == "faq" else Intent

@@ -319,7 +319,7 @@ def _public_words(thing: Any) -> Iterator[str]:
             yield from _public_words(value)
 
 
-_ABOUT = {"notes", "note", "owner", "source", "last_checked", "review_by"}
+_ABOUT = {"notes", "note", "owner", "source", "last_checked", "review_by", "group"}
 _KINDS = {"faq": "the answer", "contact": "the contact", "languages": "the words in"}
 _FILES = {"contact": "contacts", "line": "wording"}
 _NOT_RELEASED = {"pages"}
@@ -535,7 +535,8 @@ def p1_findings(content: Content, able: Mapping[str, int]) -> Iterator[Finding]:
     serving: dict[str, list[str]] = defaultdict(list)
     for team, categories in routed.items():
         own = teams.get(team, {})
-        cover = team if own.get("round_the_clock") else own.get("covered_by")
+        cover = own.get("also_at_p1") if own.get("sealed") else own.get("covered_by")
+        cover = team if own.get("round_the_clock") else cover
         other = teams.get(cover or "", {})
         if not other.get("round_the_clock") or "P1" not in other.get("grades", ()):
             yield Finding(

@@ -68,12 +68,13 @@ async def _test(settings: Settings, chosen: argparse.Namespace) -> int:
 
 async def _list(settings: Settings, chosen: argparse.Namespace) -> int:
     from bot.handover.alarms import PATH_WORDS, path_records, recent
+    from bot.messages import Actor
 
     alarms = _open(settings)
     try:
         async with alarms.store.read() as connection:
             records = await path_records(connection)
-            shown = await recent(connection, max(1, chosen.limit))
+            shown = await recent(connection, Actor("command line"), max(1, chosen.limit))
         for record in records:
             state = "set up" if record.path in alarms.state.set_up else "not set up"
             taken = f"{record.taken_at:%Y-%m-%d %H:%M} UTC" if record.taken_at else "never"

@@ -32,6 +32,9 @@ async def _check(settings: Settings, _chosen: argparse.Namespace) -> int:
 def faults(settings: Settings) -> Iterator[str]:
     """Everything that is wrong, each as a sentence."""
     from bot.assistant import content_from_files, sources
+    from bot.conversations.samples import setting as daily_sample
+    from bot.handover.clock import ReplyLimits
+    from bot.handover.incident import IncidentRule
     from bot.knowledge import wording
     from bot.safety import Screen
 
@@ -41,14 +44,18 @@ def faults(settings: Settings) -> Iterator[str]:
     except ContentError as error:
         sound = False
         yield str(error)
-    for fault in sources.faults(settings.data):
+    for fault in (*sources.faults(settings.data), *sources.faults_of_replies(settings.force)):
         sound = False
         yield fault
     if not sound:
         # Words are read once the files that hold them are what they should be.
         return
     try:
-        yield from content_from_files(settings.force, settings.data).faults()
+        content = content_from_files(settings.force, settings.data)
+        yield from content.faults()
+        ReplyLimits.of(content.clock, content.hours, content.teams)
+        IncidentRule.of(content.force)
+        daily_sample(content.force)
         yield from map(str, wording.check(settings.force, settings.data))
     except ContentError as error:
         yield str(error)

@@ -11,7 +11,28 @@ from pathlib import Path
 
 from sanic import Blueprint
 
-from bot.console import alarms, conversation, link, queue, second_factor, signin, staff, stream
+from bot.console import (
+    access,
+    alarms,
+    conversation,
+    figures,
+    handling,
+    labels,
+    link,
+    measures,
+    overview,
+    queue,
+    replies,
+    reviews,
+    samples,
+    search,
+    second_factor,
+    shift_end,
+    signin,
+    staff,
+    stream,
+    surges,
+)
 from bot.console.visit import Console, Routes
 from bot.core import Core
 
@@ -23,7 +44,28 @@ STATIC = Path(__file__).parent / "static"
 def routes(core: Core) -> Routes:
     """Every route of the desk with who may use it, on a new blueprint."""
     found = Routes(Console(core))
-    for room in (signin, second_factor, link, staff, queue, alarms, conversation, stream):
+    for room in (
+        signin,
+        second_factor,
+        link,
+        staff,
+        queue,
+        shift_end,
+        measures,
+        surges,
+        alarms,
+        conversation,
+        handling,
+        replies,
+        access,
+        search,
+        labels,
+        overview,
+        samples,
+        reviews,
+        figures,
+        stream,
+    ):
         room.add(found)
     found.blueprint.static("/desk/static", STATIC, name="static", use_modified_since=True)
     return found

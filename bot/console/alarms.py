@@ -9,12 +9,13 @@ from urllib.parse import urlsplit
 from sanic import HTTPResponse
 from sanic.response import empty
 
-from bot.console.reading import list_alarms, visible_of
+from bot.console.owed import list_owed
+from bot.console.reading import list_alarms, list_quiet, visible_of
 from bot.console.visit import ANSWERING, OVERSEEING, Routes, Visit, status_of
-from bot.errors import NotAllowedError, RefusedError
-from bot.handover import ownership
+from bot.errors import RefusedError
 from bot.handover.alarms import PATH_WORDS, PATHS, Tested, path_records, recent
-from bot.handover.queue import may_open
+from bot.handover.queue import get_for
+from bot.handover.reassign import list_given
 from bot.store.record import add_audit, add_event
 
 
@@ -30,7 +31,13 @@ async def alarms(visit: Visit) -> HTTPResponse:
     """The banner. 204 when the page shows just that already, so that it is not read out again."""
     async with visit.core.store.read() as connection:
         found = await list_alarms(connection, visit.actor)
+        silent = await list_quiet(connection, visit.actor)
+        given = await list_given(connection, visit.actor)
+        owed = await list_owed(connection, visit.actor, visit.core.limits)
     parts = [f"{alarm.conversation_id}/{alarm.rings}/{alarm.alert}/{alarm.state}" for alarm in found]
+    parts += [f"{one.conversation_id}/quiet/{one.alert}" for one in silent]
+    parts += [f"{one.conversation_id}/given/{one.at}" for one in given]
+    parts += [one.mark for one in owed]
     parts += visit.core.alarms.warnings()
     mark = hashlib.sha256(" ".join(parts).encode()).hexdigest()[:16]
     if visit.query("have") == mark:
@@ -40,6 +47,9 @@ async def alarms(visit: Visit) -> HTTPResponse:
         "parts/alarms.html",
         ringing=ringing,
         seen=[alarm for alarm in found if not alarm.rings],
+        silent=silent,
+        given_to_me=given,
+        owed=owed,
         mark=mark,
         on_page=urlsplit(visit.request.headers.get("hx-current-url", "")).path,
     )
@@ -49,12 +59,10 @@ async def acknowledge(visit: Visit, conversation_id: int) -> HTTPResponse:
     """A named member of staff has seen the alarm. Recorded; the bell stops.
 
     Raises:
-        NotAllowedError: the caller may not see that conversation.
+        NoSuchChatError: there is none that the caller may see.
     """
     async with visit.core.store.write() as connection:
-        row = await ownership.get(connection, conversation_id)
-        if not await may_open(connection, row, visit.actor):
-            raise NotAllowedError("You may not open this chat.")
+        row = await get_for(connection, conversation_id, visit.actor)
         await add_audit(connection, visit.actor, "acknowledge", row.id, row.epoch, grade=row.grade)
         await add_event(connection, row.id, "alert.seen", {"by": visit.session.staff_id})
     visit.core.bell.ring("event")
@@ -82,7 +90,7 @@ async def _paths(visit: Visit) -> dict[str, Any]:
     alarms = visit.core.alarms
     async with visit.core.store.read() as connection:
         records = await path_records(connection)
-        shown = await recent(connection)
+        shown = await recent(connection, visit.actor)
         ids = [one.alarm.conversation_id for one in shown if one.alarm.conversation_id is not None]
         may_see = await visible_of(connection, ids, visit.actor)
     return {

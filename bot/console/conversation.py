@@ -8,14 +8,22 @@ from urllib.parse import urlencode
 
 from sanic import HTTPResponse
 from sanic.response import empty
+from sqlalchemy import Row
+from sqlalchemy.ext.asyncio import AsyncConnection
 
+from bot.console import replies
+from bot.console.facts import read_facts
 from bot.console.queue import why_here
 from bot.console.reading import read_conversation, read_draft, shape_of, what_can
 from bot.console.visit import ANSWERING, SUPERVISOR, Routes, Visit, status_of
+from bot.conversations.calls import is_hidden
 from bot.conversations.desk import LONGEST_REPLY
+from bot.conversations.outbound import LONGEST_REASON
 from bot.conversations.transcript import read_transcript
-from bot.errors import NotAllowedError, RefusedError
+from bot.errors import GuardedError, NoSuchChatError, ReasonNeededError, RefusedError
+from bot.handover import labels, seals
 from bot.handover.queue import may_open
+from bot.handover.sensitive import Reader, Sensitive, must_have_reason, opened_by
 from bot.messages import GRADES, Grade
 
 DONE = {
@@ -29,15 +37,24 @@ DONE = {
     "close": "The chat is closed.",
     "grade": "The grade was changed.",
     "escalate": "The chat is in the queue.",
+    "seal": "The chat is sealed.",
+    "unseal": "The seal is open. The chat stays with this team until somebody passes it on.",
     "block": "This person is blocked: the assistant stays silent, danger is still seen.",
     "unblock": "This person is no longer blocked.",
     "note": "The note was added.",
     "again": "The reply is being sent again.",
+    "label": "The labels were changed.",
     "reply": "The reply is on its way.",
+    "incident": "The incident number was kept.",
+    "no-incident": "This chat may close without an incident number. Your reason is on record.",
+    "reopen": "The chat is open again, and you have it. The person was told nothing.",
+    "snooze": "The chat is snoozed. A new message brings it back at once.",
+    "wake": "The chat is among yours again.",
+    "call-back": "The call back was noted.",
+    "called": "The call back is done.",
+    "not-called": "The call back is open again.",
 }
 """What a page says after an action; the address names the key only."""
-
-FAQ_SHOWN = 4
 
 
 def add(routes: Routes) -> None:
@@ -45,7 +62,6 @@ def add(routes: Routes) -> None:
     chat = "/desk/c/<conversation_id:int>"
     routes.get(chat, page, ANSWERING)
     routes.get(f"{chat}/live", live, ANSWERING, acts=False)
-    routes.get(f"{chat}/answers", answers, ANSWERING)
     routes.post(f"{chat}/claim", claim, ANSWERING)
     routes.post(f"{chat}/accept", accept, ANSWERING)
     routes.post(f"{chat}/take-over", take_over, SUPERVISOR)
@@ -62,20 +78,38 @@ def add(routes: Routes) -> None:
     routes.post(f"{chat}/block", block, SUPERVISOR)
 
 
+async def must_read(visit: Visit, connection: AsyncConnection, conversation_id: int) -> Row[Any]:
+    """One conversation that the caller may read now, with its person and its owner's name.
+
+    Raises:
+        NoSuchChatError: there is no such conversation for this member of staff.
+        ReasonNeededError: they have to say first why they read it.
+    """
+    row = await read_conversation(connection, conversation_id)
+    if row is None or not await may_open(connection, row, visit.actor):
+        raise NoSuchChatError
+    rule = Sensitive.of(visit.core.content.current.teams)
+    await must_have_reason(connection, row, visit.actor, rule)
+    return row
+
+
 async def _read(visit: Visit, conversation_id: int) -> dict[str, Any]:
     """Everything that the page shows.
 
     Raises:
-        NotAllowedError: there is no such conversation for this member of staff.
+        NoSuchChatError: there is no such conversation for this member of staff.
+        ReasonNeededError: they have to say first why they read it.
     """
     content, actor = visit.core.content.current, visit.actor
     async with visit.core.store.read() as connection:
-        row = await read_conversation(connection, conversation_id)
-        if row is None or not await may_open(connection, row, actor):
-            raise NotAllowedError("There is no such chat, or your teams may not open it.")
+        row = await must_read(visit, connection, conversation_id)
+        targets = await seals.sealed_targets(connection, row)
+        sealing = [team.key for team in await seals.sealed_teams(connection)]
         lines = await read_transcript(connection, conversation_id)
         kept = await read_draft(connection, conversation_id, actor)
-    hidden = row.category is not None and _is_hidden(visit, row.category)
+        facts = await read_facts(visit, connection, row, lines)
+        worn = await labels.labels_of(connection, [row.id])
+    hidden = is_hidden(visit.core.words, row.category)
     return {
         "row": row,
         "lines": lines,
@@ -84,7 +118,13 @@ async def _read(visit: Visit, conversation_id: int) -> dict[str, Any]:
         "shape": shape_of(row),
         "card": content.cards.get(row.category) if row.category else None,
         "safe_hint": hidden,
-        "teams": [(key, team["name"]) for key, team in content.teams.get("teams", {}).items()],
+        "teams": [
+            (key, team["name"])
+            for key, team in content.teams.get("teams", {}).items()
+            if targets is None or key in targets
+        ],
+        "seals": [(key, content.team_name(key)) for key in sealing],
+        "may_unseal": row.sealed and row.team in actor.teams,
         "outcomes": [
             (key, outcome)
             for key, outcome in content.outcomes.items()
@@ -92,32 +132,57 @@ async def _read(visit: Visit, conversation_id: int) -> dict[str, Any]:
         ],
         "grades": GRADES,
         "longest": LONGEST_REPLY,
+        "labels": worn.get(row.id, []),
+        "known_labels": labels.listed(content.labels),
+        **facts,
         **why_here(row),
     }
 
 
-def _is_hidden(visit: Visit, category: str) -> bool:
-    try:
-        return visit.core.screen.words(category).subject_hidden
-    except KeyError:
-        return False
-
-
 async def page(visit: Visit, conversation_id: int) -> HTTPResponse:
     """The page. That somebody opened it is recorded before anything is shown."""
-    return await _page(visit, conversation_id)
+    return await show(visit, conversation_id)
 
 
-async def _page(visit: Visit, conversation_id: int, status: int = 200, problem: str = "") -> HTTPResponse:
-    await visit.core.desk.opened(conversation_id, visit.actor)
+async def show(
+    visit: Visit, conversation_id: int, status: int = 200, problem: str = "", **more: Any
+) -> HTTPResponse:
+    """The page, or the question that comes before a sensitive one."""
+    try:
+        await visit.core.desk.opened(conversation_id, visit.actor)
+        found = await _read(visit, conversation_id)
+    except ReasonNeededError:
+        return await _ask_reason(visit, conversation_id, status, problem)
     return visit.page(
         "conversation.html",
         status,
         tab="",
         problem=problem,
         done=DONE.get(visit.query("done"), ""),
-        **await _read(visit, conversation_id),
+        readers=await _readers(visit, conversation_id),
+        **more,
+        **found,
     )
+
+
+async def _ask_reason(visit: Visit, conversation_id: int, status: int, problem: str) -> HTTPResponse:
+    """The question before a sensitive conversation: nothing of what was said is on it."""
+    async with visit.core.store.read() as connection:
+        row = await read_conversation(connection, conversation_id)
+        if row is None or not await may_open(connection, row, visit.actor):
+            raise NoSuchChatError
+    hours = Sensitive.of(visit.core.content.current.teams).hours
+    return visit.page(
+        "reason.html", status, tab="", problem=problem, row=row, can=what_can(row, visit.actor), hours=hours
+    )
+
+
+async def _readers(visit: Visit, conversation_id: int) -> list[Reader]:
+    """Who has opened it, for a supervisor."""
+    if visit.session.role not in SUPERVISOR:
+        return []
+    async with visit.core.store.read() as connection:
+        return await opened_by(connection, conversation_id)
 
 
 async def live(visit: Visit, conversation_id: int) -> HTTPResponse:
@@ -130,25 +195,10 @@ async def _may_open(visit: Visit, conversation_id: int) -> None:
     async with visit.core.store.read() as connection:
         row = await read_conversation(connection, conversation_id)
         if row is None or not await may_open(connection, row, visit.actor):
-            raise NotAllowedError("There is no such chat, or your teams may not open it.")
+            raise NoSuchChatError
 
 
-async def answers(visit: Visit, conversation_id: int) -> HTTPResponse:
-    """Approved answers that hold all the words searched for, to put into the reply."""
-    await _may_open(visit, conversation_id)
-    content = visit.core.content.current
-    words = visit.query("q").casefold().split()
-    found = []
-    for faq in content.faqs.values() if words else ():
-        title, text = faq.title.casefold(), faq.answer.casefold()
-        if all(word in title or word in text for word in words):
-            found.append((sum(word in title for word in words), faq))
-    found.sort(key=lambda pair: (-pair[0], pair[1].title))
-    shown = [(faq.title, content.render(faq.answer)) for _, faq in found[:FAQ_SHOWN]]
-    return visit.page("parts/answers.html", answers=shown, asked=bool(words), more=len(found) > FAQ_SHOWN)
-
-
-async def _act(
+async def act(
     visit: Visit,
     conversation_id: int,
     action: Callable[[], Awaitable[Any]],
@@ -162,7 +212,7 @@ async def _act(
     except RefusedError as error:
         if visit.is_part:
             raise
-        return await _page(visit, conversation_id, status_of(error), str(error))
+        return await show(visit, conversation_id, status_of(error), str(error))
     if to_queue:
         return visit.go("/desk/queue")
     return visit.go(f"/desk/c/{conversation_id}?{urlencode({'done': done})}")
@@ -172,21 +222,19 @@ async def claim(visit: Visit, conversation_id: int) -> HTTPResponse:
     """Take a waiting conversation; the loser of a race is told who has it."""
     epoch = visit.whole("epoch")
     desk = visit.core.desk
-    return await _act(
-        visit, conversation_id, lambda: desk.claim(conversation_id, visit.actor, epoch), "claim"
-    )
+    return await act(visit, conversation_id, lambda: desk.claim(conversation_id, visit.actor, epoch), "claim")
 
 
 async def accept(visit: Visit, conversation_id: int) -> HTTPResponse:
     """Accept a warm transfer."""
     desk = visit.core.desk
-    return await _act(visit, conversation_id, lambda: desk.accept(conversation_id, visit.actor), "accept")
+    return await act(visit, conversation_id, lambda: desk.accept(conversation_id, visit.actor), "accept")
 
 
 async def take_over(visit: Visit, conversation_id: int) -> HTTPResponse:
     """Take a conversation from its owner."""
     desk = visit.core.desk
-    return await _act(
+    return await act(
         visit, conversation_id, lambda: desk.take_over(conversation_id, visit.actor), "take-over"
     )
 
@@ -195,12 +243,20 @@ async def reply(visit: Visit, conversation_id: int) -> HTTPResponse:
     """Send a reply. When it is refused the text stays where it is, and is kept as a draft too."""
     text = visit.field("text", LONGEST_REPLY + 1000)
     try:
-        await visit.core.desk.reply(conversation_id, visit.actor, text)
+        await visit.core.desk.reply(
+            conversation_id, visit.actor, text, override=visit.field("override", LONGEST_REASON)
+        )
+    except GuardedError as error:
+        await _keep(visit, conversation_id, text)
+        if visit.is_part:
+            return replies.refusal(visit, conversation_id, error, text)
+        writing = replies.refused(visit, error, text)
+        return await show(visit, conversation_id, status_of(error), writing=writing)
     except RefusedError as error:
         await _keep(visit, conversation_id, text)
         if visit.is_part:
             raise
-        return await _page(visit, conversation_id, status_of(error), str(error))
+        return await show(visit, conversation_id, status_of(error), str(error))
     if not visit.is_part:
         return visit.go(f"/desk/c/{conversation_id}?done=reply")
     response = visit.page("parts/composer.html", sent=True, **await _read(visit, conversation_id))
@@ -222,14 +278,14 @@ async def draft(visit: Visit, conversation_id: int) -> HTTPResponse:
 async def again(visit: Visit, conversation_id: int, outbox_id: int) -> HTTPResponse:
     """Send a reply of unknown or failed fate once more."""
     desk = visit.core.desk
-    return await _act(visit, conversation_id, lambda: desk.send_again(outbox_id, visit.actor), "again")
+    return await act(visit, conversation_id, lambda: desk.send_again(outbox_id, visit.actor), "again")
 
 
 async def note(visit: Visit, conversation_id: int) -> HTTPResponse:
     """Add a private note."""
     text = visit.field("note")
     desk = visit.core.desk
-    return await _act(visit, conversation_id, lambda: desk.note(conversation_id, visit.actor, text), "note")
+    return await act(visit, conversation_id, lambda: desk.note(conversation_id, visit.actor, text), "note")
 
 
 async def transfer(visit: Visit, conversation_id: int) -> HTTPResponse:
@@ -239,7 +295,7 @@ async def transfer(visit: Visit, conversation_id: int) -> HTTPResponse:
     async with visit.core.store.read() as connection:
         row = await read_conversation(connection, conversation_id)
     warm = row is not None and what_can(row, visit.actor).urgent
-    return await _act(
+    return await act(
         visit,
         conversation_id,
         lambda: desk.transfer(conversation_id, visit.actor, team, text),
@@ -251,7 +307,7 @@ async def transfer(visit: Visit, conversation_id: int) -> HTTPResponse:
 async def release(visit: Visit, conversation_id: int) -> HTTPResponse:
     """Hand a P3 or P4 back to the assistant."""
     desk = visit.core.desk
-    return await _act(visit, conversation_id, lambda: desk.release(conversation_id, visit.actor), "release")
+    return await act(visit, conversation_id, lambda: desk.release(conversation_id, visit.actor), "release")
 
 
 async def give_back(visit: Visit, conversation_id: int) -> HTTPResponse:
@@ -259,7 +315,7 @@ async def give_back(visit: Visit, conversation_id: int) -> HTTPResponse:
     reason = visit.field("reason")
     desk = visit.core.desk
     await _may_open(visit, conversation_id)
-    return await _act(
+    return await act(
         visit,
         conversation_id,
         lambda: desk.return_to_assistant(conversation_id, visit.actor, reason),
@@ -270,10 +326,17 @@ async def give_back(visit: Visit, conversation_id: int) -> HTTPResponse:
 async def close(visit: Visit, conversation_id: int) -> HTTPResponse:
     """End a conversation."""
     outcome, text = visit.field("outcome", 64), visit.field("what_was_done")
+    agency, linked = visit.field("agency", 64), visit.field("linked", 64)
+    incident, waiver = visit.field("incident", 200), visit.field("waiver", 500)
     desk = visit.core.desk
-    return await _act(
-        visit, conversation_id, lambda: desk.close(conversation_id, visit.actor, outcome, text), "close"
-    )
+
+    async def end() -> None:
+        await desk.close(
+            conversation_id, visit.actor, outcome, text,
+            incident=incident, agency=agency, linked=linked, waiver=waiver,
+        )  # fmt: skip
+
+    return await act(visit, conversation_id, end, "close")
 
 
 async def grade(visit: Visit, conversation_id: int) -> HTTPResponse:
@@ -281,7 +344,7 @@ async def grade(visit: Visit, conversation_id: int) -> HTTPResponse:
     wanted, reason = cast(Grade, visit.field("grade", 2)), visit.field("reason")
     desk = visit.core.desk
     await _may_open(visit, conversation_id)
-    return await _act(
+    return await act(
         visit,
         conversation_id,
         lambda: desk.set_grade(conversation_id, visit.actor, wanted, reason),
@@ -294,7 +357,7 @@ async def escalate(visit: Visit, conversation_id: int) -> HTTPResponse:
     reason = visit.field("reason")
     desk = visit.core.desk
     await _may_open(visit, conversation_id)
-    return await _act(
+    return await act(
         visit, conversation_id, lambda: desk.escalate(conversation_id, visit.actor, reason), "escalate"
     )
 
@@ -304,7 +367,7 @@ async def block(visit: Visit, conversation_id: int) -> HTTPResponse:
     blocked, reason = visit.field("blocked") == "yes", visit.field("reason")
     desk = visit.core.desk
     await _may_open(visit, conversation_id)
-    return await _act(
+    return await act(
         visit,
         conversation_id,
         lambda: desk.block(conversation_id, visit.actor, blocked, reason),

@@ -18,7 +18,9 @@ from jinja2 import (
 )
 
 from bot.accounts import ANSWERS, PARTS, Member, Session
+from bot.console.durations import due_in, how_long
 from bot.core import Core
+from bot.handover.incident import first_report
 from bot.store.record import now
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -38,6 +40,7 @@ NETS = {
     "fallback": "the assistant, which could not help",
     "language": "the language",
     "staff": "a member of staff",
+    "clock": "the clock",
 }
 STATES = {"bot": "Assistant", "waiting": "Waiting", "human": "With a person", "closed": "Closed"}
 DELIVERY = {
@@ -96,7 +99,7 @@ class Pages:
             clock=self._clock,
             waited=waited,
             iso=lambda at: at.isoformat() if at else "",
-            channel=lambda name: CHANNELS.get(name, str(name).capitalize()),
+            channel=self.channel_name,
             net=lambda name: NETS.get(name, name),
             state_name=lambda name: STATES.get(name, name),
             delivery=lambda name: DELIVERY.get(name, name),
@@ -106,6 +109,11 @@ class Pages:
             language_name=self.language_name,
             team_name=self.team_name,
             staff_state=state_of,
+            due_in=due_in,
+            how_long=how_long,
+            is_late=lambda at: at is not None and at <= now(),
+            incident_due=self.incident_due,
+            is_soon=lambda at: at - now() <= timedelta(hours=4),
         )
 
     def render(self, template: str, session: Session | None, path: str, **values: Any) -> str:
@@ -128,6 +136,16 @@ class Pages:
             path=path,
             **values,
         )
+
+    def channel_name(self, name: str) -> str:
+        """What staff call a platform."""
+        return CHANNELS.get(name, str(name).capitalize())
+
+    def incident_due(self, row: Any) -> datetime | None:
+        """By when a chat needs the force's incident number; None: it has one, or needs none."""
+        limits = self._core.limits
+        told = None if row.incident or row.state == "closed" else first_report(row, limits.rule)
+        return None if told is None else told + limits.limits.incident_warnings[-1]
 
     def category_name(self, key: str | None) -> str:
         """What staff call a category of risk."""

@@ -139,6 +139,50 @@ async def _last_alerts(connection: AsyncConnection, ids: Sequence[int]) -> dict[
     return {row.conversation_id: (row.at, row.id) for row in rows if row.conversation_id is not None}
 
 
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """Somebody in danger who has not written since our last words."""
+
+    conversation_id: int
+    reference: str
+    category: str | None
+    grade: str
+    since: datetime
+    """When they last wrote."""
+    alert: int
+
+
+async def list_quiet(connection: AsyncConnection, actor: Actor) -> list[Silence]:
+    """The people in danger who fell silent, for their owner and for supervisors, until `actor` has looked."""
+    whose = [] if actor.role == "supervisor" else [Conversation.owner_id == actor.staff_id]
+    rows = (
+        await connection.execute(
+            select(
+                Conversation.id, Conversation.reference, Conversation.category, Conversation.grade,
+                Conversation.last_inbound_at, func.max(Event.id).label("alert"),
+                func.max(Event.at).label("told_at"),
+            )
+            .join(Event, Event.conversation_id == Conversation.id)
+            .where(
+                Conversation.state.in_(("waiting", "human")), Conversation.grade.in_(sorted(URGENT)),
+                visible(actor), Event.kind == "alert", Event.data["reason"].as_string() == "quiet",
+                Event.at > Conversation.last_inbound_at, *whose,
+            )
+            .group_by(
+                Conversation.id, Conversation.reference, Conversation.category, Conversation.grade,
+                Conversation.last_inbound_at,
+            )
+            .order_by(Conversation.grade, Conversation.last_inbound_at)
+        )
+    ).all()  # fmt: skip
+    looked = await _last_looks(connection, [row.id for row in rows], actor.staff_id) if rows else {}
+    return [
+        Silence(row.id, row.reference, row.category, row.grade, row.last_inbound_at, row.alert)
+        for row in rows
+        if row.id not in looked or looked[row.id] < row.told_at
+    ]
+
+
 LOOKS = ("open", "acknowledge", "claim", "accept", "take_over", "reply", "reply.again", "note", "grade")
 
 
@@ -187,7 +231,7 @@ def what_can(row: Row[Any], actor: Actor) -> Can:
         release=own and not urgent,
         transfer=own,
         close=own or waits,
-        grade=(waits or owned) and (own or actor.role == "supervisor"),
+        grade=waits or (owned and (own or actor.role == "supervisor")),
         give_back=waits and not urgent,
         escalate=row.state == "bot",
         block=actor.role == "supervisor",
@@ -197,7 +241,10 @@ def what_can(row: Row[Any], actor: Actor) -> Can:
 
 def shape_of(row: Row[Any]) -> str:
     """Changes whenever the actions to offer may change, and only then."""
-    parts = (row.state, row.owner_id, row.grade, row.transfer_team, row.epoch, row.person_blocked)
+    parts = (
+        row.state, row.owner_id, row.grade, row.transfer_team, row.epoch, row.person_blocked, row.sealed,
+        row.incident, row.snoozed_until, row.safe_check,
+    )  # fmt: skip
     return "-".join(str(part) for part in parts)
 
 

@@ -109,6 +109,9 @@ async def _follow(visit: Visit, response: BaseHTTPResponse, cursor: Cursor) -> N
                 cursor = (event.xid, event.id)
                 if event.conversation_id in may:
                     changed.setdefault(event.conversation_id, set()).add(event.kind)
+                elif event.kind == "conversation.sealed" and event.data.get("was") == session.staff_id:
+                    # It was theirs and is not any more: their page has to go, and is not told why.
+                    changed.setdefault(event.conversation_id, set()).add("conversation.owner")
             text = "".join(
                 _say("change", {"chat": chat, "kinds": sorted(kinds)}) for chat, kinds in changed.items()
             )

@@ -23,7 +23,9 @@ from sanic.response import empty, redirect
 from bot.accounts import ROLES, Administration, SecondFactor, Session, Sessions, actor_of
 from bot.console.pages import Pages
 from bot.core import Core
-from bot.errors import NotAllowedError, RefusedError, StaleError, UnavailableError
+from bot.errors import NoSuchChatError, NotAllowedError, RefusedError, StaleError, UnavailableError
+from bot.handover.queue import LARGEST_ID, see
+from bot.handover.sensitive import Sensitive, must_have_reason
 from bot.messages import Actor
 
 log = structlog.get_logger(__name__)
@@ -251,7 +253,36 @@ class Routes:
                 return _problem(visit, "This page is not up to date. Load it again, then try again.", 403)
         if route.acts:
             await sessions.acted(visit.found)
+        await _may_go_on(visit, route, parts)
         return await handler(visit, **parts)
+
+
+CHAT = "/desk/c/<conversation_id:int>"
+BEFORE_READING = frozenset(
+    CHAT + rest for rest in ("", "/reason", "/claim", "/accept", "/take-over", "/acknowledge", "/seal")
+)
+"""What somebody may ask of a sensitive conversation before they have said why they read it: the page asks
+them, and whoever takes a P1 is not held up."""
+
+
+async def _may_go_on(visit: Visit, route: Route, parts: dict[str, Any]) -> None:
+    """Stop who may not see or not read what the address names, before any handler runs: none can forget it.
+
+    Raises:
+        NoSuchChatError: there is no such conversation, or it is not theirs to know of.
+        ReasonNeededError: it is sensitive, and they have not said why they read it.
+    """
+    if any(isinstance(part, int) and not 0 < part <= LARGEST_ID for part in parts.values()):
+        raise NoSuchChatError
+    if "conversation_id" not in parts:
+        return
+    async with visit.core.store.read() as connection:
+        row = await see(connection, parts["conversation_id"], visit.actor)
+        if row is None:
+            raise NoSuchChatError
+        if route.path not in BEFORE_READING:
+            rule = Sensitive.of(visit.core.content.current.teams)
+            await must_have_reason(connection, row, visit.actor, rule)
 
 
 def _where(error: BaseException) -> str:
@@ -302,6 +333,8 @@ def _elsewhere(visit: Visit, to: str) -> HTTPResponse:
 
 def status_of(error: RefusedError) -> int:
     """The HTTP status of a refusal."""
+    if isinstance(error, NoSuchChatError):
+        return 404
     if isinstance(error, NotAllowedError):
         return 403
     return 409 if isinstance(error, StaleError) else 422

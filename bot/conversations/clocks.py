@@ -19,10 +19,13 @@ from bot.assistant.client import Assistant, pieces
 from bot.assistant.content import LiveContent
 from bot.conversations import echoes
 from bot.conversations.application import UNDERSTAND_AGAIN
+from bot.conversations.limits import Limits
+from bot.conversations.samples import Samples
 from bot.conversations.turn import Turns
 from bot.conversations.words import Words
 from bot.errors import AssistantUnavailableError, StoreUnavailableError
 from bot.handover import ownership
+from bot.handover.incident import is_waived, reported_at
 from bot.handover.ownership import WAIT_LIMITS
 from bot.handover.shift import able_staff, present_staff
 from bot.messages import ASSISTANT, CLOCK, URGENT, Hit
@@ -35,6 +38,8 @@ log = structlog.get_logger(__name__)
 
 HOLD = timedelta(seconds=30)
 SILENT_AFTER = timedelta(hours=24)
+NO_NUMBER = "no incident number yet"
+"""Why a chat that went silent is put before a person: shown to staff."""
 TRIES = 40
 UNDERSTAND_TRIES = 5760
 """A day of tries, fifteen seconds apart: both nets read every message, however long Rasa is away."""
@@ -53,6 +58,7 @@ class Clocks:
         content: LiveContent,
         *,
         gateway: str,
+        limits: Limits,
         poll_seconds: float = 1.0,
     ) -> None:
         self._store = store
@@ -61,14 +67,27 @@ class Clocks:
         self._turns = turns
         self._assistant = assistant
         self._content = content
+        self._limits = limits
+        self._samples = Samples(store, content)
         self._gateway = gateway
         self._poll = poll_seconds
         self._stopping = False
+        self._sweeps: list[Callable[[], Awaitable[Any]]] = []
         self._kinds: dict[str, Callable[[Row[Any]], Awaitable[bool]]] = {
             "ask": self._ask,
             "echo": self._echo,
             "understand": self._understand,
+            **limits.kinds,
+            **self._samples.kinds,
         }
+
+    def add_kind(self, kind: str, work: Callable[[Row[Any]], Awaitable[bool]]) -> None:
+        """Run due rows of this kind by `work`; it says whether the row is done with."""
+        self._kinds[kind] = work
+
+    def add_sweep(self, work: Callable[[], Awaitable[Any]]) -> None:
+        """Run `work` at every tenth look."""
+        self._sweeps.append(work)
 
     async def run(self) -> None:
         """Look until stopped or cancelled."""
@@ -82,6 +101,10 @@ class Clocks:
                     if rounds % 10 == 0:
                         await self.close_silent()
                         await self.owners_gone()
+                        for sweep in self._sweeps:
+                            await sweep()
+                        await self._limits.sweep()
+                        await self._samples.sweep()
                 except StoreUnavailableError:
                     log.warning("clocks.store_unavailable")
                 except Exception:
@@ -168,6 +191,7 @@ class Clocks:
                 connection, conversation, [hit], CLOCK, team=await self._words.route(connection, [hit])
             )
             await self._words.after_escalation(connection, raised, [hit], was=conversation)
+            await self._limits.settle(connection, raised.conversation.id)
             await connection.execute(
                 update(Conversation).where(Conversation.id == conversation.id).values(ask=None)
             )
@@ -211,6 +235,7 @@ class Clocks:
             )
             if raised.conversation.state != "closed":
                 await self._words.after_escalation(connection, raised, hits, was=conversation)
+                await self._limits.settle(connection, raised.conversation.id)
         return True
 
     async def close_silent(self) -> int:
@@ -231,11 +256,31 @@ class Clocks:
                 row = await ownership.get(connection, conversation_id)
                 if row.state != "bot" or row.last_inbound_at >= now() - SILENT_AFTER:
                     continue
+                if await self._lacks_number(connection, row):
+                    # Somebody told of a crime: that ends with a person, not with a silence.
+                    await self._to_queue(connection, row)
+                    continue
                 await ownership.close_silent(connection, row, CLOCK)
                 closed.append(conversation_id)
         for conversation_id in closed:
             await self._forget(conversation_id)
         return len(closed)
+
+    async def _lacks_number(self, connection: AsyncConnection, row: Row[Any]) -> bool:
+        return (
+            row.incident is None
+            and await reported_at(connection, row, self._limits.rule) is not None
+            and not await is_waived(connection, row.id)
+        )
+
+    async def _to_queue(self, connection: AsyncConnection, row: Row[Any]) -> None:
+        """Put a chat before a person. Whoever wrote it is told nothing: they asked for nothing new."""
+        reasons = [reason for reason in row.reasons if reason["category"] not in self._limits.rule.without]
+        category = min(reasons, key=lambda reason: reason["grade"])["category"] if reasons else "R13"
+        hit = Hit(category, "P3", "clock", (NO_NUMBER,))
+        team = await self._words.route(connection, [hit])
+        await ownership.escalate(connection, row, [hit], CLOCK, team=team)
+        await self._limits.settle(connection, row.id)
 
     async def owners_gone(self) -> int:
         """Put conversations back in the queue whose owner left the desk with somebody waiting.
@@ -259,6 +304,7 @@ class Clocks:
                 back = await ownership.give_back(connection, row, CLOCK, "the owner left the desk")
                 if back is not None:
                     await self._words.tell_truth(connection, back)
+                    await self._limits.settle(connection, back.id)
                     count += 1
         if count:
             self._bell.ring("event")

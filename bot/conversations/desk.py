@@ -7,34 +7,46 @@ it, then always sent, ahead of the sentence that closes or releases.
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 from typing import Any
 
 import structlog
 from sqlalchemy import Row, delete, insert, select, update
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.assistant.client import Assistant
+from bot.conversations import calls, closing, outbound, quiet
+from bot.conversations.calls import Call
+from bot.conversations.closing import Closing
+from bot.conversations.limits import Limits, wake
 from bot.conversations.outbox import OutboxSender
 from bot.conversations.words import Words
 from bot.errors import AssistantUnavailableError, NotAllowedError, RefusedError, StaleError
-from bot.handover import ownership
-from bot.handover.queue import may_open
-from bot.messages import GRADES, Actor, Grade, Hit
+from bot.handover import measures, ownership, reassign, seals, sensitive
+from bot.handover.clock import staff_replied
+from bot.handover.queue import get_for, may_open
+from bot.handover.sensitive import Sensitive
+from bot.messages import URGENT, Actor, Grade, Hit, is_higher
+from bot.safety.guard import LiveGuard, held_back
 from bot.store import Bell, Store
 from bot.store.record import (
     add_audit,
+    add_due,
     add_event,
     add_outbox,
     change_conversation,
     now,
     upsert,
 )
-from bot.store.tables import Conversation, Draft, Message, Note, Outbox, Person
+from bot.store.tables import Conversation, Draft, Message, Note, Outbox
 
 log = structlog.get_logger(__name__)
 
 LONGEST_REPLY = 5000
 SENT_AGAIN = "sent again"
+SNOOZES: dict[str, timedelta | None] = {"1h": timedelta(hours=1), "4h": timedelta(hours=4), "morning": None}
+"""How long a conversation may be off its owner's list; None: until the desk opens on a later day."""
 
 
 class Desk:
@@ -47,13 +59,21 @@ class Desk:
         words: Words,
         outbox: OutboxSender,
         assistant: Assistant,
+        limits: Limits,
+        guard: LiveGuard,
     ) -> None:
         self._store = store
         self._bell = bell
         self._words = words
         self._outbox = outbox
         self._assistant = assistant
+        self._limits = limits
+        self._guard = guard
         self._background: set[asyncio.Task[None]] = set()
+
+    @property
+    def _sensitive(self) -> Sensitive:
+        return Sensitive.of(self._words.content.current.teams)
 
     def _ring(self) -> None:
         self._bell.ring("outbox")
@@ -67,22 +87,35 @@ class Desk:
             NotAllowedError: role or team.
         """
         async with self._store.write() as connection:
-            before = await ownership.get(connection, conversation_id)
-            row = await ownership.claim(connection, conversation_id, actor, epoch)
-            if before.owner_id != actor.staff_id:
-                await add_outbox(
-                    connection, row, "notice", self._words.content.current.line("joined"),
-                    epoch=row.epoch, author_id=actor.staff_id,
-                )  # fmt: skip
+            row = await self.claim_in(connection, conversation_id, actor, epoch)
         self._ring()
         await self._outbox.wait_until_quiet(conversation_id)
         return row
 
-    async def reply(self, conversation_id: int, actor: Actor, text: str, epoch: int | None = None) -> int:
+    async def claim_in(
+        self, connection: AsyncConnection, conversation_id: int, actor: Actor, epoch: int
+    ) -> Row[Any]:
+        """The claim itself, in the caller's transaction: the caller rings, and waits, after its commit."""
+        before = await get_for(connection, conversation_id, actor)
+        await sensitive.take_as_reason(connection, before, actor, self._sensitive)
+        row = await ownership.claim(connection, conversation_id, actor, epoch)
+        if before.owner_id != actor.staff_id:
+            await add_outbox(
+                connection, row, "notice", self._words.content.current.line("joined"),
+                epoch=row.epoch, author_id=actor.staff_id,
+            )  # fmt: skip
+        return row
+
+    async def reply(
+        self, conversation_id: int, actor: Actor, text: str, epoch: int | None = None, override: str = ""
+    ) -> int:
         """Accept a reply of the owner; from here on it is always sent. Returns its outbox id.
+
+        `override` is why it has to leave although it holds what the guard would keep back.
 
         Raises:
             StaleError: the caller does not own the conversation (any more).
+            GuardedError: it holds what must not leave, and there is no reason.
             RefusedError: there is nothing to send, or too much.
         """
         text = text.strip()
@@ -90,15 +123,19 @@ class Desk:
             raise RefusedError("Write something first.")
         if len(text) > LONGEST_REPLY:
             raise RefusedError(f"This reply is too long. Use {LONGEST_REPLY} letters at most.")
+        found = held_back(self._guard.current.find(text))
         async with self._store.write() as connection:
-            row = await ownership.get(connection, conversation_id)
+            row = await get_for(connection, conversation_id, actor)
             if row.state != "human" or row.owner_id != actor.staff_id:
                 raise StaleError("You do not have this chat. Your text is kept here, not sent.")
+            findings = outbound.decide(found, row.grade, override)
             outbox_id = await add_outbox(
                 connection, row, "staff", text, epoch=row.epoch, author_id=actor.staff_id
             )
-            await change_conversation(connection, row.id, last_staff_at=now())
+            await staff_replied(connection, row, actor)
+            await quiet.watch(connection, row, self._words.content.current.clock)
             await add_audit(connection, actor, "reply", row.id, row.epoch, outbox=outbox_id)
+            await outbound.note(connection, row, actor, findings, override, outbox=outbox_id)
             await connection.execute(
                 delete(Draft).where(Draft.staff_id == actor.staff_id, Draft.conversation_id == row.id)
             )
@@ -116,9 +153,12 @@ class Desk:
             old = (
                 await connection.execute(select(Outbox.__table__).where(Outbox.id == outbox_id))
             ).one_or_none()
+            nothing = "There is no reply that needs to be sent again."
             if old is None or old.kind != "staff" or old.state not in ("unknown", "failed"):
-                raise RefusedError("There is no reply that needs to be sent again.")
+                raise RefusedError(nothing)
             row = await ownership.get(connection, old.conversation_id)
+            if not await may_open(connection, row, actor):
+                raise RefusedError(nothing)
             if row.state != "human" or row.owner_id != actor.staff_id:
                 raise StaleError("You do not have this chat any more.")
             pressed = await connection.execute(select(Outbox.detail).where(Outbox.id == outbox_id))
@@ -144,9 +184,9 @@ class Desk:
         if not text.strip():
             raise RefusedError("Write something first.")
         async with self._store.write() as connection:
-            row = await ownership.get(connection, conversation_id)
-            if not await may_open(connection, row, actor) or actor.staff_id is None:
-                raise NotAllowedError("You may not open this chat.")
+            row = await get_for(connection, conversation_id, actor)
+            if actor.staff_id is None:
+                raise NotAllowedError("Only staff keep notes.")
             note_id = (
                 await connection.execute(
                     insert(Note)
@@ -197,7 +237,7 @@ class Desk:
         if len(reason.strip()) < 3:
             raise RefusedError("Give a reason.")
         async with self._store.write() as connection:
-            row = await ownership.get(connection, conversation_id)
+            row = await get_for(connection, conversation_id, actor)
             if row.state != "bot":
                 raise StaleError("The assistant does not have this chat any more.")
             hit = Hit("R20", "P3", "staff", (reason.strip()[:200],))
@@ -205,6 +245,7 @@ class Desk:
                 connection, row, [hit], actor, team=await self._words.route(connection, [hit])
             )
             await self._words.tell_truth(connection, raised.conversation)
+            await self._limits.settle(connection, raised.conversation.id)
             fresh = raised.conversation
         self._ring()
         return fresh
@@ -228,7 +269,7 @@ class Desk:
         if len(reason.strip()) < 3:
             raise RefusedError("Give a reason.")
         async with self._store.write() as connection:
-            row = await ownership.get(connection, conversation_id)
+            row = await get_for(connection, conversation_id, actor)
             back = await ownership.withdraw(connection, row, actor)
             if back is None:
                 raise RefusedError("Only a waiting P3 or P4 can go back to the assistant.")
@@ -245,22 +286,27 @@ class Desk:
         done: str = "",
         *,
         seen: int | None = None,
+        incident: str = "",
+        agency: str = "",
+        linked: str = "",
+        waiver: str = "",
     ) -> Row[Any]:
         """End a conversation with an outcome; the person gets the chat reference.
 
-        `seen` is the id of the newest message on the page of whoever closes.
+        `seen` is the id of the newest message on the page of whoever closes. The other fields are
+        those of `Closing`.
 
         Raises:
             StaleError: the person has written something that the page does not show yet.
-            RefusedError: an unknown outcome, or a P1 or P2 without what was done.
+            RefusedError: an unknown outcome, or something that it or the conversation asks for is
+                missing: what was done, an agency, the force's incident number.
         """
-        known = self._words.content.current.outcomes.get(outcome)
-        if known is None:
-            raise RefusedError("Choose an outcome.")
-        if known.get("needs_note") and len(done.strip()) < 3:
-            raise RefusedError("Write down what was done.")
+        form = Closing(outcome, done, agency, incident, linked, waiver)
+        content = self._words.content.current
+        closing.known_outcome(content, form)
         async with self._store.write() as connection:
-            now_is = await ownership.get(connection, conversation_id)
+            before = await get_for(connection, conversation_id, actor)
+            ownership.must_close(before, actor)
             unread = await connection.execute(
                 select(Message.id)
                 .where(
@@ -271,12 +317,142 @@ class Desk:
             )
             if unread.scalar_one_or_none() is not None:
                 raise StaleError("A new message has arrived. Read it before you close this chat.")
-            if now_is.grade and now_is.grade not in known.get("grades", GRADES):
-                raise RefusedError(f"A {now_is.grade} cannot be closed with that outcome. Choose another.")
-            row = await ownership.close(connection, conversation_id, actor, outcome, done)
+            detail = await closing.check(connection, before, actor, form, content, self._limits.rule)
+            row = await ownership.close(connection, conversation_id, actor, outcome, done, **detail)
             await self._notice(connection, row, actor, "closed", reference=row.reference)
         self._ring()
         self._forget_later(conversation_id)
+        return row
+
+    async def keep_incident(self, conversation_id: int, actor: Actor, number: str) -> None:
+        """Keep the force's incident number of a conversation, also of one that is closed.
+
+        Raises:
+            NotAllowedError: somebody else has the conversation.
+            RefusedError: it does not look like an incident number.
+        """
+        async with self._store.write() as connection:
+            row = await self._for_staff(connection, conversation_id, actor)
+            await closing.keep_incident(connection, row, actor, number, self._limits.rule)
+        self._ring()
+
+    async def waive_incident(self, conversation_id: int, actor: Actor, reason: str) -> None:
+        """A supervisor lets a conversation close without an incident number, for a reason.
+
+        Raises:
+            NotAllowedError: the caller is no supervisor.
+            RefusedError: no reason.
+        """
+        async with self._store.write() as connection:
+            row = await get_for(connection, conversation_id, actor)
+            await closing.waive(connection, row, actor, reason)
+        self._ring()
+
+    async def reopen(self, conversation_id: int, actor: Actor) -> Row[Any]:
+        """Open a closed conversation again, for whoever does it; the person is told nothing.
+
+        Raises:
+            StaleError: it is open already.
+            RefusedError: it was closed too long ago, or the person has another one open.
+        """
+        try:
+            async with self._store.write() as connection:
+                row = await ownership.reopen(connection, conversation_id, actor)
+                await self._limits.settle(connection, row.id)
+        except IntegrityError as error:
+            # The person wrote at this very moment: the index lets only one be open.
+            raise RefusedError(ownership.ANOTHER_OPEN) from error
+        self._ring()
+        return row
+
+    async def snooze(self, conversation_id: int, actor: Actor, length: str) -> Row[Any]:
+        """Take a P3 or P4 off the owner's list for a while. A message, a rise, a new owner ends it.
+
+        `length` is one of SNOOZES; `morning` is when the desk next opens on a later day.
+
+        Raises:
+            StaleError: the caller does not own it.
+            RefusedError: it is a P1 or P2, or there is no such length.
+        """
+        if length not in SNOOZES:
+            raise RefusedError("Choose how long.")
+        async with self._store.write() as connection:
+            row = await get_for(connection, conversation_id, actor)
+            if row.state != "human" or row.owner_id != actor.staff_id:
+                raise StaleError("You do not have this chat any more.")
+            if row.grade in URGENT:
+                raise RefusedError("A P1 or P2 cannot be snoozed.")
+            at, wait = now(), SNOOZES[length]
+            until = at + wait if wait else self._limits.limits.hours.next_morning(at)
+            await change_conversation(connection, row.id, snoozed_until=until)
+            await add_audit(connection, actor, "snooze", row.id, row.epoch, until=until.isoformat())
+            await add_event(connection, row.id, "conversation.snooze", {"until": until.isoformat()})
+            await add_due(connection, "snooze", until - at, key=f"snooze:{row.id}", conversation_id=row.id)
+            fresh = await ownership.get(connection, row.id)
+        self._ring()
+        return fresh
+
+    async def end_snooze(self, conversation_id: int, actor: Actor) -> None:
+        """Put a conversation back on its owner's list.
+
+        Raises:
+            StaleError: the caller does not own it, or it is not snoozed.
+        """
+        async with self._store.write() as connection:
+            row = await get_for(connection, conversation_id, actor)
+            if row.owner_id != actor.staff_id or row.snoozed_until is None:
+                raise StaleError("This chat is not snoozed any more.")
+            await wake(connection, row, "by hand", actor)
+        self._ring()
+
+    async def ask_call(self, conversation_id: int, actor: Actor, call: Call) -> int:
+        """Keep a person's wish to be called. Returns its id.
+
+        Raises:
+            NotAllowedError: somebody else has the conversation.
+            RefusedError: it is not safe to call, or number or times are wrong.
+        """
+        async with self._store.write() as connection:
+            row = await self._for_staff(connection, conversation_id, actor)
+            call_id = await calls.ask(connection, row, actor, call, self._words)
+        self._bell.ring("due")
+        self._ring()
+        return call_id
+
+    async def settle_call(self, conversation_id: int, actor: Actor, call_id: int, *, done: bool) -> None:
+        """Mark a call as done, or as not done after all.
+
+        Raises:
+            RefusedError: there is no such call, or it stands so already.
+        """
+        async with self._store.write() as connection:
+            row = await self._for_staff(connection, conversation_id, actor, also_others=True)
+            await calls.settle(connection, row, actor, call_id, done=done)
+        self._ring()
+
+    async def copied(self, conversation_id: int, actor: Actor) -> None:
+        """Record that somebody copied the summary of a conversation into another system.
+
+        Raises:
+            NotAllowedError: the caller may not open it.
+        """
+        async with self._store.write() as connection:
+            row = await get_for(connection, conversation_id, actor)
+            await add_audit(connection, actor, "summary.copy", row.id, row.epoch)
+
+    async def _for_staff(
+        self, connection: AsyncConnection, conversation_id: int, actor: Actor, *, also_others: bool = False
+    ) -> Row[Any]:
+        """A conversation, locked, for something that answering staff may do beside its owner.
+
+        Not while somebody else owns it, unless `also_others`; a supervisor may always.
+        """
+        if actor.role not in ownership.ANSWERING_ROLES or actor.staff_id is None:
+            raise NotAllowedError("Your role does not allow that.")
+        row = await get_for(connection, conversation_id, actor)
+        theirs = row.state == "human" and row.owner_id != actor.staff_id
+        if theirs and not also_others and actor.role != "supervisor":
+            raise NotAllowedError("Only the owner or a supervisor may do that.")
         return row
 
     async def transfer(self, conversation_id: int, actor: Actor, team: str, note: str) -> Row[Any]:
@@ -289,6 +465,7 @@ class Desk:
                     created_at=now(),
                 )
             )  # fmt: skip
+            await self._limits.settle(connection, row.id)
             if row.state == "waiting":
                 await self._notice(connection, row, actor, "transferred")
         self._ring()
@@ -305,16 +482,54 @@ class Desk:
     async def take_over(self, conversation_id: int, actor: Actor) -> Row[Any]:
         """A supervisor takes a conversation from its owner."""
         async with self._store.write() as connection:
+            before = await get_for(connection, conversation_id, actor)
+            await sensitive.take_as_reason(connection, before, actor, self._sensitive)
             row = await ownership.take_over(connection, conversation_id, actor)
         self._ring()
         await self._outbox.wait_until_quiet(conversation_id)
         return row
 
-    async def set_grade(self, conversation_id: int, actor: Actor, grade: Grade, reason: str) -> Row[Any]:
-        """Change the grade by hand."""
+    async def reassign(self, conversation_id: int, actor: Actor, to: int, text: str) -> Row[Any]:
+        """Give a conversation to another member of staff who is there; a P1 or P2 is offered to them.
+
+        Raises:
+            RefusedError: see `bot/handover/reassign.py`.
+        """
         async with self._store.write() as connection:
-            row = await ownership.set_grade(connection, conversation_id, actor, grade, reason)
+            row = await reassign.reassign(connection, conversation_id, actor, to, text)
+            await connection.execute(
+                insert(Note).values(
+                    conversation_id=row.id, staff_id=actor.staff_id, text=text.strip(), created_at=now()
+                )
+            )
+            await add_event(connection, row.id, "note.added", {})
         self._ring()
+        await self._outbox.wait_until_quiet(conversation_id)
+        return row
+
+    async def set_grade(self, conversation_id: int, actor: Actor, grade: Grade, reason: str) -> Row[Any]:
+        """Change the grade by hand. One that waits and becomes a P1 or P2 goes on as if found so."""
+        async with self._store.write() as connection:
+            before = await get_for(connection, conversation_id, actor)
+            row = await ownership.set_grade(connection, conversation_id, actor, grade, reason)
+            if row.state == "waiting" and row.grade in URGENT and is_higher(row.grade, before.grade):
+                row = await self._rose_while_waiting(connection, before, row)
+            lowered = is_higher(before.grade, row.grade)
+            await self._limits.settle(connection, row.id, lowered=lowered)
+        self._ring()
+        return row
+
+    async def _rose_while_waiting(
+        self, connection: AsyncConnection, before: Row[Any], row: Row[Any]
+    ) -> Row[Any]:
+        """To the team of its new grade; the person reads the safety words, and who will read them."""
+        hit = Hit(row.category or "R20", row.grade, "staff")
+        if not row.sealed:
+            team = await self._words.route(connection, [hit])
+            await change_conversation(connection, row.id, team=team, category=hit.category)
+            row = await ownership.get(connection, row.id)
+        raised = ownership.Raised(row, moved=False, rose=True, new_categories=())
+        await self._words.after_escalation(connection, raised, [hit], was=before)
         return row
 
     async def opened(self, conversation_id: int, actor: Actor) -> None:
@@ -324,10 +539,56 @@ class Desk:
             NotAllowedError: the caller may not.
         """
         async with self._store.write() as connection:
-            row = await ownership.get(connection, conversation_id)
-            if not await may_open(connection, row, actor):
-                raise NotAllowedError("You may not open this chat.")
+            row = await get_for(connection, conversation_id, actor)
+            await sensitive.must_have_reason(connection, row, actor, self._sensitive)
             await add_audit(connection, actor, "open", row.id, row.epoch)
+
+    async def give_reason(self, conversation_id: int, actor: Actor, reason: str) -> None:
+        """Keep why somebody who is not asked to answer it reads a sensitive conversation.
+
+        Raises:
+            NoSuchChatError: there is none that the caller may see.
+            RefusedError: there is no reason in it.
+        """
+        async with self._store.write() as connection:
+            await sensitive.give_reason(connection, conversation_id, actor, self._sensitive, reason)
+
+    async def seal(self, conversation_id: int, actor: Actor, team: str, reason: str) -> Row[Any]:
+        """Hide a conversation from everybody but one team: somebody of our own staff is concerned.
+
+        Whoever had it loses it, if they are not of that team.
+
+        Raises:
+            NoSuchChatError: there is none that the caller may see.
+            RefusedError: no such team, sealed already, or no reason.
+        """
+        if actor.role not in ownership.ANSWERING_ROLES:
+            raise NotAllowedError("Your role does not allow that.")
+        if len(reason.strip()) < 3:
+            raise RefusedError("Give a reason.")
+        async with self._store.write() as connection:
+            row = await get_for(connection, conversation_id, actor)
+            if row.sealed:
+                raise RefusedError("This chat is sealed already.")
+            if not await seals.is_sealed_team(connection, team):
+                raise RefusedError("Choose a team from the list.")
+            if row.state == "human" and row.owner_id != actor.staff_id and actor.role != "supervisor":
+                raise NotAllowedError("Only the owner or a supervisor may seal this chat.")
+            # Its own grade, so that an urgent one rings for those who have it now; a closed one stays so.
+            grade: Grade = "P4" if row.state == "closed" else (row.grade or "P3")
+            hit = Hit(row.category or "R20", grade, "staff", (reason.strip()[:200],))
+            raised = await ownership.escalate(connection, row, [hit], actor, team=team, seal_by_hand=True)
+            if raised.moved:
+                await self._words.tell_truth(connection, raised.conversation)
+        self._ring()
+        return raised.conversation
+
+    async def unseal(self, conversation_id: int, actor: Actor, reason: str) -> Row[Any]:
+        """Lift a seal; only its team may, with a reason."""
+        async with self._store.write() as connection:
+            row = await seals.unseal(connection, conversation_id, actor, reason)
+        self._ring()
+        return row
 
     async def block(self, conversation_id: int, actor: Actor, blocked: bool, reason: str) -> None:
         """Set or lift the flag of a person: screened as ever, otherwise silent.
@@ -336,18 +597,11 @@ class Desk:
             NotAllowedError: only a supervisor may.
             RefusedError: no reason.
         """
-        if actor.role != "supervisor":
-            raise NotAllowedError("Only a supervisor may block a person.")
-        if len(reason.strip()) < 3:
-            raise RefusedError("Give a reason.")
         async with self._store.write() as connection:
-            row = await ownership.get(connection, conversation_id)
-            await connection.execute(update(Person).where(Person.id == row.person_id).values(blocked=blocked))
-            await add_audit(
-                connection, actor, "block" if blocked else "unblock", row.id, row.epoch,
-                reason=reason.strip(),
-            )  # fmt: skip
-            await add_event(connection, row.id, "person.blocked", {"blocked": blocked})
+            if blocked:
+                await measures.add_measure(connection, conversation_id, actor, "block", reason)
+            else:
+                await measures.end_standing(connection, conversation_id, actor, "block", reason)
         self._ring()
 
     async def hand_back_all(
@@ -373,6 +627,7 @@ class Desk:
                 back = await ownership.give_back(connection, row, actor, reason)
                 if back is not None:
                     await self._words.tell_truth(connection, back)
+                    await self._limits.settle(connection, back.id)
                     count += 1
         self._ring()
         return count

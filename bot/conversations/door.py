@@ -22,10 +22,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot import metrics
 from bot.conversations import echoes, phrases, receipts
+from bot.conversations.limits import Limits
 from bot.conversations.plan import SendInStore
 from bot.conversations.words import START, Words
 from bot.errors import SendError, StoreUnavailableError
-from bot.handover import ownership
+from bot.handover import measures, ownership
 from bot.messages import (
     DOOR,
     URGENT,
@@ -135,6 +136,8 @@ class Door:
         on_turn: Callable[[int], None],
         send_in_store: SendInStore,
         on_unstored: Callable[[str, str, Hashable], None] = lambda _channel, _category, _key: None,
+        *,
+        limits: Limits,
     ) -> None:
         self._store = store
         self._bell = bell
@@ -143,6 +146,7 @@ class Door:
         self._on_turn = on_turn
         self._send_in_store = send_in_store
         self._on_unstored = on_unstored
+        self._limits = limits
         self._told_directly: OrderedDict[tuple[str, str], None] = OrderedDict()
         self._late: set[asyncio.Task[_Batch]] = set()
         """Batches that were answered 503 because the database hung, and may still be stored."""
@@ -257,10 +261,12 @@ class Door:
             # Another gateway stored it between our look and our insert.
             batch.accepted.append(Accepted(None, None, repeated=True))
             return
-        await change_conversation(connection, conversation.id, last_inbound_at=now())
+        await change_conversation(connection, conversation.id, last_inbound_at=now(), snoozed_until=None)
         await add_event(connection, conversation.id, "message.received", {"message": message_id})
         await self._escalate(connection, message_id, conversation, found, person)
         await self._cannot_open(connection, incoming, conversation.id, person)
+        if found or conversation.state != "bot" or incoming.kind not in ("text", "button"):
+            await self._limits.settle(connection, conversation.id, wrote=True)
         grade = min((hit.grade for hit in found), default=None)
         batch.accepted.append(Accepted(message_id, conversation.id, grade=grade))
         if await self._send_in_store(connection, conversation.id, conversation.channel):
@@ -410,6 +416,8 @@ class Door:
             if raised.moved or raised.rose:
                 return
             row = raised.conversation
+        if row.grade not in URGENT and await measures.must_be_quiet(connection, person.id):
+            return
         await add_outbox(connection, row, "assistant", self._words.content.current.line(key), epoch=row.epoch)
 
     async def tell_directly(self, arrivals: Sequence[Arrival]) -> dict[str, str]:

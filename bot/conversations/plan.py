@@ -24,6 +24,8 @@ class Taken:
     counter: int
     messages: list[Row[Any]]
     blocked: bool
+    limited: bool = False
+    """What is no P1 or P2 is not answered just now; a question of ours that it answers still is."""
     all_sent: bool = False
     """What the turn said has left already, in its own transaction."""
 

@@ -21,9 +21,11 @@ from bot import metrics
 from bot.assistant.client import Assistant, Part, Reading, Reply, pieces
 from bot.conversations import phrases
 from bot.conversations.application import Application
+from bot.conversations.limits import Limits
 from bot.conversations.plan import Plan, SendInStore, Taken
 from bot.conversations.words import FAQ, NONE_OF_THESE, PERSON, SAFE_NO, SAFE_YES, START, WITHDRAW, Words
 from bot.errors import AssistantUnavailableError, StoreUnavailableError
+from bot.handover import measures
 from bot.messages import Hit
 from bot.safety import Languages
 from bot.store import Bell, Store
@@ -65,7 +67,11 @@ _GIVE_LEASE_BACK = (
     .values(lease_holder=None, lease_expires=None)
 )
 _UNREAD = (
-    select(_message, _person.c.blocked.label("is_blocked"))
+    select(
+        _message,
+        _person.c.blocked.label("is_blocked"),
+        measures.is_limited(_person.c.id).label("is_limited"),
+    )
     .join(_person, _person.c.id == _message.c.person_id)
     .where(_message.c.conversation_id == bindparam("conversation_id"), ~_message.c.handled)
     .order_by(_message.c.platform_time, _message.c.platform_sequence, _message.c.id)
@@ -104,6 +110,7 @@ class Turns:
         languages: Languages,
         *,
         gateway: str,
+        limits: Limits,
         lease_seconds: float = 30.0,
     ) -> None:
         self._store = store
@@ -112,6 +119,7 @@ class Turns:
         self._assistant = assistant
         self._send_in_store = send_in_store
         self._languages = languages
+        self._limits = limits
         self._gateway = gateway
         self._lease = timedelta(seconds=lease_seconds)
         self._plan_seconds = max(1.0, lease_seconds - 5.0)
@@ -207,7 +215,10 @@ class Turns:
             if not messages:
                 await give_lease_back(connection, conversation_id, row.lease_counter)
                 return None
-            return Taken(row, row.lease_counter, messages, bool(messages[0].is_blocked))
+            taken = Taken(row, row.lease_counter, messages, bool(messages[0].is_blocked))
+            if messages[0].is_limited:
+                taken.limited = await measures.must_be_quiet(connection, row.person_id)
+            return taken
 
     # ---- planning ----------------------------------------------------------------------------
 
@@ -240,6 +251,7 @@ class Turns:
             row.state == "bot"
             and not plan.decided
             and not taken.blocked
+            and not taken.limited
             and plan.ask is None
             and plan.language is None
         )
@@ -354,6 +366,7 @@ class Turns:
                 await give_lease_back(connection, row.id, taken.counter)
                 return True
             await Application(self._words, connection, taken, plan).carry_out(row)
+            await self._limits.settle(connection, row.id)
             taken.all_sent = not await self._send_in_store(connection, row.id, row.channel)
             # Whoever writes after this commit finds the lease free and begins a turn of their own.
             unread = await connection.execute(_IS_UNREAD, {"conversation_id": row.id})

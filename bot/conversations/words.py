@@ -11,6 +11,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.assistant.client import Reading
 from bot.assistant.content import LiveContent
+from bot.conversations import quiet
+from bot.handover import measures
 from bot.handover.ownership import Raised
 from bot.handover.shift import is_on_shift
 from bot.messages import GRADES, URGENT, Button, Grade, Hit
@@ -156,10 +158,12 @@ class Words:
         content = self.content.current
         language = next((hit.language for hit in hits if hit.language), row.language)
         block = await self._block_is_due(connection, raised)
+        # Whoever is limited reads words of danger as anybody does, the others once an hour at most.
+        hushed = not (raised.moved or raised.rose) and await measures.must_be_quiet(connection, row.person_id)
         block_sent = told = False
         for hit in _once_each(hits):
             urgent = hit.grade in URGENT
-            if owned and not urgent:
+            if (owned or hushed) and not urgent:
                 continue
             if not urgent and (quiet_reason is not None or row.grade in URGENT):
                 # In danger, one reads the words of danger only.
@@ -195,6 +199,8 @@ class Words:
                 grade=hit.grade,
                 turn=turn,
             )
+        if any(hit.grade in URGENT for hit in hits):
+            await quiet.watch(connection, row, content.clock)
         if not owned and (raised.moved or raised.rose):
             await self.tell_truth(connection, row, turn=turn, quiet_reason=quiet_reason, language=language)
 

@@ -15,12 +15,14 @@ from typing import Any
 from sqlalchemy import Row, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from bot.errors import NotAllowedError, RefusedError, StaleError
+from bot.errors import NoSuchChatError, NotAllowedError, RefusedError, StaleError
+from bot.handover.queue import ANSWERING_ROLES as ANSWERING_ROLES
+from bot.handover.queue import get_for, grades_of
+from bot.handover.seals import Sealing, is_sealed_team, sealed_targets, sealing_of
+from bot.handover.shift import is_on_shift
 from bot.messages import GRADES, URGENT, Actor, Grade, Hit, is_higher
 from bot.store.record import add_audit, add_event, change_conversation, lock_conversation, now
 from bot.store.tables import Conversation, Staff, Team
-
-ANSWERING_ROLES = frozenset({"moderator", "supervisor"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,14 +38,14 @@ class Raised:
 
 
 async def get(connection: AsyncConnection, conversation_id: int) -> Row[Any]:
-    """The conversation, locked for this transaction.
+    """The conversation, locked for this transaction; for our own parts. Staff come by `get_for`.
 
     Raises:
-        RefusedError: there is none of that id.
+        NoSuchChatError: there is none of that id.
     """
     row = await lock_conversation(connection, conversation_id)
     if row is None:
-        raise RefusedError("There is no such chat.")
+        raise NoSuchChatError
     return row
 
 
@@ -55,6 +57,7 @@ async def escalate(
     *,
     team: str,
     withdrawable: bool = False,
+    seal_by_hand: bool = False,
 ) -> Raised:
     """Pass a conversation to a person, or raise the grade of one that waits or is owned.
 
@@ -62,6 +65,9 @@ async def escalate(
     Never conditioned on epoch, owner or lease: a rise may not be lost to a race. A P1 or P2 that is
     found only after the conversation was closed, at a lower grade, opens it again, or goes to the
     person's open one.
+
+    A category that belongs to a sealed team seals the conversation, whoever raised it; see
+    `bot/handover/seals.py`. From then on it stays with that team, whatever else is found in it.
     """
     worst = min(hits, key=lambda hit: hit.grade)
     if conversation.state == "closed" and worst.grade in URGENT:
@@ -71,6 +77,9 @@ async def escalate(
     rose = is_higher(worst.grade, conversation.grade)
     urgent_rise = rose and worst.grade in URGENT
     moved = conversation.state == "bot" or (conversation.state == "closed" and urgent_rise)
+    seal = await sealing_of(connection, conversation, hits, team, by_hand=seal_by_hand)
+    taken_away = seal is not None and seal.takes_from_owner
+    moved = moved or taken_away
     stamp = now()
     reasons = [
         *conversation.reasons,
@@ -85,21 +94,28 @@ async def escalate(
             for hit in hits
         ),
     ][-50:]
-    values: dict[str, Any] = {"reasons": reasons}
+    values: dict[str, Any] = {"reasons": reasons, "snoozed_until": None}
     if moved or urgent_rise:
         values["epoch"] = conversation.epoch + 1
-    if moved:
+    if taken_away:
+        values |= {"state": "waiting", "owner_id": None, "owner_outside": False, "front": True}
+        values |= {"waiting_since": conversation.waiting_since or stamp, "withdrawable": False}
+    elif moved:
         values |= {"state": "waiting", "waiting_since": stamp, "front": False, "misses": 0}
-        values |= {"closed_at": None, "outcome": None}
+        values |= {"closed_at": None, "outcome": None, "first_reply_at": None}
         values["withdrawable"] = withdrawable and worst.grade not in URGENT
     if rose:
         values |= {"grade": worst.grade, "category": worst.category}
         if worst.grade in URGENT:
             values["withdrawable"] = False
-    if (moved or rose) and conversation.state != "human":
+    if (moved or rose) and conversation.state != "human" and not conversation.sealed:
         values["team"] = team
+    if seal is not None:
+        values |= {"sealed": True, "team": seal.team, "transfer_team": None}
     await change_conversation(connection, conversation.id, **values)
     fresh = await get(connection, conversation.id)
+    if seal is not None:
+        await _tell_sealed(connection, conversation, fresh, actor, seal)
     if moved or rose or new_categories:
         await add_audit(
             connection,
@@ -124,9 +140,20 @@ async def escalate(
             connection,
             conversation.id,
             "alert",
-            {"grade": worst.grade, "owner": conversation.owner_id, "category": worst.category},
+            {"grade": worst.grade, "owner": fresh.owner_id, "category": worst.category},
         )
     return Raised(fresh, moved, rose, new_categories)
+
+
+async def _tell_sealed(
+    connection: AsyncConnection, before: Row[Any], after: Row[Any], actor: Actor, seal: Sealing
+) -> None:
+    await add_audit(
+        connection, actor, "seal", after.id, after.epoch, team=seal.team,
+        owner=[before.owner_id, after.owner_id],
+    )  # fmt: skip
+    # `was`: the page of who had it has to go, and no other event tells them.
+    await add_event(connection, after.id, "conversation.sealed", {"was": before.owner_id})
 
 
 async def _open_one(connection: AsyncConnection, closed: Row[Any]) -> Row[Any]:
@@ -150,14 +177,14 @@ def _must_own(conversation: Row[Any], actor: Actor) -> None:
         raise StaleError("You do not have this chat any more.")
 
 
-async def _check_team(connection: AsyncConnection, conversation: Row[Any], actor: Actor) -> None:
-    if conversation.team is None or conversation.team in actor.teams:
+async def _check_grade(connection: AsyncConnection, conversation: Row[Any], actor: Actor) -> None:
+    """Which team takes which grade is the force's to say; but danger waits for nobody who is not there."""
+    grade = conversation.grade
+    if grade is None or conversation.state != "waiting" or grade in await grades_of(connection, actor):
         return
-    restricted = (
-        await connection.execute(select(Team.restricted).where(Team.key == conversation.team))
-    ).scalar_one_or_none()
-    if restricted:
-        raise NotAllowedError("Only the team that this chat was passed to may open it.")
+    if grade in URGENT and not await is_on_shift(connection, grade, conversation.team):
+        return
+    raise NotAllowedError(f"Your teams do not take a {grade}.")
 
 
 async def _owner_name(connection: AsyncConnection, conversation: Row[Any]) -> str:
@@ -179,10 +206,10 @@ async def claim(connection: AsyncConnection, conversation_id: int, actor: Actor,
         NotAllowedError: the role or the team does not allow it.
     """
     _must_answer(actor)
-    row = await get(connection, conversation_id)
-    await _check_team(connection, row, actor)
+    row = await get_for(connection, conversation_id, actor)
     if row.state == "human" and row.owner_id == actor.staff_id:
         return row
+    await _check_grade(connection, row, actor)
     result = await connection.execute(
         update(Conversation)
         .where(
@@ -247,7 +274,7 @@ async def release(connection: AsyncConnection, conversation_id: int, actor: Acto
         StaleError: the caller does not own it.
         RefusedError: it is a P1 or P2.
     """
-    row = await get(connection, conversation_id)
+    row = await get_for(connection, conversation_id, actor)
     _must_own(row, actor)
     if row.grade in URGENT:
         raise RefusedError("A P1 or P2 stays with a person. Lower the grade first, with a reason.")
@@ -274,7 +301,8 @@ async def _to_bot(connection: AsyncConnection, row: Row[Any], actor: Actor, acti
         epoch=row.epoch + 1,
         grade=None,
         category=None,
-        team=None,
+        # A seal outlasts the matter: without its team nobody could ever see the conversation again.
+        team=row.team if row.sealed else None,
         waiting_since=None,
         front=False,
         misses=0,
@@ -284,6 +312,9 @@ async def _to_bot(connection: AsyncConnection, row: Row[Any], actor: Actor, acti
         # A later "yes" must not answer a question of this matter, which is settled.
         safe_check=None,
         pending_answer=None,
+        snoozed_until=None,
+        reply_due_at=None,
+        first_reply_at=None,
     )
     fresh = await get(connection, row.id)
     await _owner_changed(connection, row, fresh, actor, action)
@@ -296,31 +327,42 @@ async def close(
     actor: Actor,
     outcome: str,
     done: str = "",
+    **detail: Any,
 ) -> Row[Any]:
     """End a conversation that the caller owns, or a waiting one that needs no answer.
 
-    `done` says what was done; a P1 or P2 cannot be closed without it.
+    `done` says what was done; a P1 or P2 cannot be closed without it. `detail` is counted from the
+    audit row: an agency, another chat.
 
     Raises:
         StaleError: somebody else owns it.
         RefusedError: already closed, or what was done is missing.
     """
-    _must_answer(actor)
-    row = await get(connection, conversation_id)
-    if row.state == "human":
-        _must_own(row, actor)
-    elif row.state != "waiting":
-        raise RefusedError("Only a chat that waits or that you have can be closed.")
-    else:
-        await _check_team(connection, row, actor)
+    row = await get_for(connection, conversation_id, actor)
+    must_close(row, actor)
     if row.grade in URGENT and len(done.strip()) < 3:
         raise RefusedError("Write down what was done before you close a P1 or P2.")
     if not outcome:
         raise RefusedError("Choose an outcome.")
     await _close(connection, row, outcome)
     fresh = await get(connection, conversation_id)
-    await _owner_changed(connection, row, fresh, actor, "close", outcome=outcome, done=done.strip())
+    await _owner_changed(connection, row, fresh, actor, "close", outcome=outcome, done=done.strip(), **detail)
     return fresh
+
+
+def must_close(row: Row[Any], actor: Actor) -> None:
+    """Refuse whoever may not close this conversation as it stands.
+
+    Raises:
+        NotAllowedError: the role does not allow it.
+        StaleError: somebody else owns it.
+        RefusedError: nobody of the staff is needed in it.
+    """
+    _must_answer(actor)
+    if row.state == "human":
+        _must_own(row, actor)
+    elif row.state != "waiting":
+        raise RefusedError("Only a chat that waits or that you have can be closed.")
 
 
 async def close_silent(connection: AsyncConnection, row: Row[Any], actor: Actor) -> None:
@@ -345,7 +387,54 @@ async def _close(connection: AsyncConnection, row: Row[Any], outcome: str) -> No
         closed_at=now(),
         outcome=outcome,
         ask=None,
+        snoozed_until=None,
+        reply_due_at=None,
     )
+
+
+REOPEN_WITHIN = timedelta(days=30)
+"""How long staff may open a closed conversation again."""
+
+
+async def reopen(connection: AsyncConnection, conversation_id: int, actor: Actor) -> Row[Any]:
+    """Open a closed conversation again, for whoever does it. The person is told nothing.
+
+    Raises:
+        NotAllowedError: the role does not allow it.
+        StaleError: it is open already.
+        RefusedError: it was closed too long ago, or the person has another one open.
+    """
+    _must_answer(actor)
+    row = await get_for(connection, conversation_id, actor)
+    if row.state != "closed":
+        raise StaleError("This chat is open already.")
+    if row.closed_at is None or row.closed_at < now() - REOPEN_WITHIN:
+        raise RefusedError("This chat was closed more than 30 days ago. It stays closed.")
+    if (await _open_one(connection, row)).id != row.id:
+        raise RefusedError(ANOTHER_OPEN)
+    await change_conversation(
+        connection,
+        row.id,
+        state="human",
+        owner_id=actor.staff_id,
+        owner_outside=False,
+        closed_at=None,
+        closed_owner_id=None,
+        outcome=None,
+        epoch=row.epoch + 1,
+        grade=row.grade or "P4",
+        category=row.category or "R20",
+        waiting_since=row.waiting_since or now(),
+        front=False,
+        withdrawable=False,
+        answered_outside=False,
+    )
+    fresh = await get(connection, row.id)
+    await _owner_changed(connection, row, fresh, actor, "reopen", outcome=row.outcome)
+    return fresh
+
+
+ANOTHER_OPEN = "This person has another chat open. Go on in that one."
 
 
 async def transfer(
@@ -359,31 +448,37 @@ async def transfer(
         StaleError: the caller does not own it.
         RefusedError: no such team, or no note.
     """
-    row = await get(connection, conversation_id)
+    row = await get_for(connection, conversation_id, actor)
     _must_own(row, actor)
     if len(note.strip()) < 3:
         raise RefusedError("Write a note for the team that takes over.")
     known = await connection.execute(select(Team.key).where(Team.key == team))
     if known.scalar_one_or_none() is None:
         raise RefusedError("Choose a team from the list.")
+    targets = await sealed_targets(connection, row)
+    if targets is not None and team not in targets:
+        raise RefusedError("A sealed chat stays with its team. They can open the seal, with a reason.")
     if row.grade in URGENT:
         await change_conversation(connection, row.id, transfer_team=team)
         fresh = await get(connection, row.id)
         await add_audit(connection, actor, "transfer.offer", row.id, row.epoch, team=team)
         await add_event(connection, row.id, "conversation.transfer", {"team": team, "warm": True})
         return fresh
+    sealed = row.sealed or await is_sealed_team(connection, team)
     await change_conversation(
         connection,
         row.id,
         state="waiting",
         owner_id=None,
         team=team,
+        sealed=sealed,
         epoch=row.epoch + 1,
         waiting_since=row.waiting_since or now(),
         withdrawable=False,
+        snoozed_until=None,
     )
     fresh = await get(connection, row.id)
-    await _owner_changed(connection, row, fresh, actor, "transfer", team=team)
+    await _owner_changed(connection, row, fresh, actor, "transfer", team=team, sealed=sealed)
     return fresh
 
 
@@ -395,12 +490,15 @@ async def accept(connection: AsyncConnection, conversation_id: int, actor: Actor
         NotAllowedError: the caller is not of that team.
     """
     _must_answer(actor)
-    row = await get(connection, conversation_id)
+    row = await get_for(connection, conversation_id, actor)
     if row.state != "human" or row.transfer_team is None or row.owner_id == actor.staff_id:
         raise StaleError("This chat is not being passed on any more.")
     if row.transfer_team not in actor.teams:
         raise NotAllowedError("Only the team that this chat is passed to may accept it.")
-    return await _new_owner(connection, row, actor, "accept", team=row.transfer_team)
+    sealed = await is_sealed_team(connection, row.transfer_team)
+    # The one team that sees a sealed P1 takes it over for the team that it is sealed for.
+    team = row.team if row.sealed and not sealed else row.transfer_team
+    return await _new_owner(connection, row, actor, "accept", team=team, sealed=row.sealed or sealed)
 
 
 async def take_over(connection: AsyncConnection, conversation_id: int, actor: Actor) -> Row[Any]:
@@ -412,27 +510,42 @@ async def take_over(connection: AsyncConnection, conversation_id: int, actor: Ac
     """
     if actor.role != "supervisor":
         raise NotAllowedError("Only a supervisor may take a chat over.")
-    row = await get(connection, conversation_id)
-    await _check_team(connection, row, actor)
+    row = await get_for(connection, conversation_id, actor)
     if row.state != "human" or row.owner_id == actor.staff_id:
         raise StaleError("Nobody else has this chat.")
-    return await _new_owner(connection, row, actor, "take_over", team=row.team)
+    return await _new_owner(connection, row, actor, "take_over", team=row.team, sealed=row.sealed)
+
+
+async def give_to(connection: AsyncConnection, row: Row[Any], actor: Actor, to: int) -> Row[Any]:
+    """Make another member of staff the owner; `reassign.py` has checked that both of them may."""
+    return await _new_owner(connection, row, actor, "reassign", team=row.team, sealed=row.sealed, owner_id=to)
 
 
 async def _new_owner(
-    connection: AsyncConnection, row: Row[Any], actor: Actor, action: str, *, team: str | None
+    connection: AsyncConnection,
+    row: Row[Any],
+    actor: Actor,
+    action: str,
+    *,
+    team: str | None,
+    sealed: bool,
+    owner_id: int | None = None,
 ) -> Row[Any]:
+    """`owner_id` is for an owner who is not the one who acts."""
+    to = {} if owner_id is None else {"to": owner_id}
     await change_conversation(
         connection,
         row.id,
-        owner_id=actor.staff_id,
+        owner_id=owner_id or actor.staff_id,
         owner_outside=False,
         team=team,
+        sealed=sealed,
         transfer_team=None,
+        snoozed_until=None,
         epoch=row.epoch + 1,
     )
     fresh = await get(connection, row.id)
-    await _owner_changed(connection, row, fresh, actor, action)
+    await _owner_changed(connection, row, fresh, actor, action, **to)
     return fresh
 
 
@@ -451,6 +564,7 @@ async def give_back(connection: AsyncConnection, row: Row[Any], actor: Actor, re
         owner_outside=False,
         transfer_team=None,
         front=True,
+        snoozed_until=None,
         epoch=row.epoch + 1,
         grade=row.grade or "P4",
         category=row.category or "R20",
@@ -483,6 +597,7 @@ async def outside_reply(connection: AsyncConnection, row: Row[Any], actor: Actor
         state="human",
         owner_id=None,
         owner_outside=True,
+        reply_due_at=None,
         epoch=row.epoch + 1,
         grade=row.grade or "P4",
         category=row.category or "R20",
@@ -499,25 +614,34 @@ async def set_grade(
 ) -> Row[Any]:
     """Change the grade by hand. Lowering needs a reason of the owner or a supervisor.
 
+    One that waits may be raised, with a reason, by everybody who answers and may see it.
+
     Raises:
-        NotAllowedError: neither owner nor supervisor.
+        NotAllowedError: neither owner nor supervisor, and not raising one that waits.
         RefusedError: unknown grade, nothing to grade, or no reason.
     """
     _must_answer(actor)
-    row = await get(connection, conversation_id)
+    row = await get_for(connection, conversation_id, actor)
     if grade not in GRADES:
         raise RefusedError("Choose a grade from P1 to P4.")
     if row.state not in ("waiting", "human"):
         raise RefusedError("Only a chat that waits or that somebody has can be graded.")
     if row.owner_id != actor.staff_id and actor.role != "supervisor":
-        raise NotAllowedError("Only the owner or a supervisor may change the grade.")
+        if row.state != "waiting" or not is_higher(grade, row.grade):
+            raise NotAllowedError("Only the owner or a supervisor may change the grade.")
+        if len(reason.strip()) < 3:
+            raise RefusedError("Give a reason for raising the grade.")
     if row.grade is not None and grade > row.grade and len(reason.strip()) < 3:
         raise RefusedError("Give a reason for lowering the grade.")
+    if row.sealed and row.grade == "P1" and grade != "P1" and row.team not in actor.teams:
+        # Who sees it as a P1 only would lose it by this, and nobody would have it.
+        raise RefusedError("Pass this chat to its team first. Only they may lower a sealed P1.")
     rose = is_higher(grade, row.grade)
     await change_conversation(
         connection,
         row.id,
         grade=grade,
+        snoozed_until=None if rose else row.snoozed_until,
         epoch=row.epoch + (1 if rose and grade in URGENT else 0),
         withdrawable=row.withdrawable and grade not in URGENT,
     )

@@ -7,7 +7,7 @@ from datetime import timedelta
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from bot.handover.ownership import ANSWERING_ROLES
+from bot.handover.queue import ANSWERING_ROLES
 from bot.store.record import now
 from bot.store.tables import Staff, StaffSession, StaffTeam, Team
 
@@ -42,13 +42,15 @@ async def is_on_shift(
     team: str | None,
     *,
     own_members_only: bool = False,
+    without: int | None = None,
 ) -> bool:
     """Whether somebody who may take that grade for that team is at the desk now (I11).
 
-    A restricted team counts its own members only, as does any team with `own_members_only`. An
-    open team counts everybody present whose own teams take the grade.
+    A restricted team counts its own members only, as does any team with `own_members_only`; for a
+    P1 of a sealed team the one team that sees it as well counts too. An open team counts everybody
+    present whose own teams take the grade. `without` leaves out one who is about to go.
     """
-    present = await present_staff(connection)
+    present = await present_staff(connection) - {without}
     if not present:
         return False
     rows = await connection.execute(
@@ -56,9 +58,13 @@ async def is_on_shift(
         .join(Team, Team.key == StaffTeam.team)
         .where(StaffTeam.staff_id.in_(present))
     )
-    restricted = set((await connection.execute(select(Team.key).where(Team.restricted))).scalars())
+    known = (await connection.execute(select(Team.key, Team.restricted, Team.sealed, Team.also_at_p1))).all()
+    closed = own_members_only or any(one.restricted for one in known if one.key == team)
+    counted = {team}
+    if grade == "P1":
+        counted |= {one.also_at_p1 for one in known if one.key == team and one.sealed and one.also_at_p1}
     for row in rows:
-        if (own_members_only or team in restricted) and row.team != team:
+        if closed and row.team not in counted:
             continue
         if grade is None or grade in row.grades:
             return True

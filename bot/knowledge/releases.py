@@ -60,7 +60,9 @@ async def _publish(connection: AsyncConnection, content: Content, actor: Actor) 
             "name": team["name"],
             "grades": list(team.get("grades", [])),
             "categories": list(team.get("categories", [])),
-            "restricted": bool(team.get("restricted", False)),
+            "restricted": bool(team.get("restricted", False)) or bool(team.get("sealed", False)),
+            "sealed": bool(team.get("sealed", False)),
+            "also_at_p1": team.get("also_at_p1"),
         }
         await connection.execute(
             upsert(connection, Team)

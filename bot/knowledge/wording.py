@@ -25,7 +25,7 @@ except ImportError:  # pragma: no cover  the C library is missing on this platfo
     from yaml import SafeLoader as _Loader  # type: ignore[assignment]
 
 OFFER: Final = "Would you like a person to help? Say: talk to a person."
-_FORCE_FILES: Final = ("wording", "cards", "pages", "hours")
+_FORCE_FILES: Final = ("wording", "cards", "pages", "hours", "replies")
 _RISK_KEYS: Final = ("safety", "after_safe_check", "after_hidden", "handover")
 _ADDRESS: Final = re.compile(
     r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+|\b(?:[a-z0-9][a-z0-9-]*\.)+(?:uk|com|org|net|gov)\b(?:/[\w./-]*\w)?", re.I
@@ -51,7 +51,7 @@ class Text:
     key: str
     body: str
     kind: str
-    """answer, title, sentence, page and risk are read by the public; card and "not to say" by staff."""
+    """answer, title, sentence, reply, page and risk are read by the public; card and "not to say" by staff."""
     is_block: bool = False
     """Each line of the body is a line of the file."""
     fixed: bool = False
@@ -140,6 +140,10 @@ def _force_texts(path: Path, name: str, file: str) -> Iterator[Text]:
     for key, node in _pairs(root):
         if name == "wording" and isinstance(node, yaml.ScalarNode):
             yield _text(node, file, key, "sentence")
+        elif name == "replies":
+            words = _child(node, "text")
+            if isinstance(words, yaml.ScalarNode):
+                yield _text(words, file, key, "reply")
         elif name == "cards":
             # Whom to call is a list of names of teams.
             for part in ("do", "never_ask"):

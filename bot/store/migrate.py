@@ -17,6 +17,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.errors import StoreUnavailableError
+from bot.store import search
 from bot.store.engine import Store
 from bot.store.tables import Base
 
@@ -66,6 +67,7 @@ async def migrate(store: Store) -> None:
     while True:
         try:
             if not await _one_step(store, longest):
+                await search.fill(store)
                 return
             longest = LOCK_MILLISECONDS
             continue
@@ -106,5 +108,10 @@ async def differences(store: Store) -> list[object]:
     """What the tables of the database lack beside the classes; empty when they agree."""
     async with store.read() as connection:
         return await connection.run_sync(
-            lambda sync: list(compare_metadata(MigrationContext.configure(sync), Base.metadata))
+            lambda sync: list(
+                compare_metadata(
+                    MigrationContext.configure(sync, opts={"include_name": search.is_kept_apart}),
+                    Base.metadata,
+                )
+            )
         )

@@ -130,7 +130,8 @@ async def test_administrators_who_suspend_each_other_at_once_leave_one(
 async def test_chats_that_a_new_role_or_team_may_not_have_go_back(
     world: World, administration: Administration
 ) -> None:
-    pat = await account(world.store, "pat", "moderator", "digital_desk", "professional_standards")
+    teams = ("digital_desk", "safeguarding", "professional_standards")
+    pat = await account(world.store, "pat", "moderator", *teams)
     assert pat.staff_id is not None
     plain = await world.owned(pat, P3, "ann")
     hidden = await world.owned(pat, P2_HIDDEN, "bob")

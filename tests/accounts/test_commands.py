@@ -54,7 +54,10 @@ def test_an_account_from_the_command_line(sqlite_templates: SqliteTemplates) -> 
     taken = run(database_url, "staff", "invite", "MO", "--name", "Mo", "--role", "moderator")
     assert refused(taken) == "The user name mo is taken. Choose another."
     no_team = run(database_url, "staff", "teams", "mo", "no_such_team")
-    assert "The teams are: control_room, corporate_communications, digital_desk" in refused(no_team)
+    assert (
+        "The teams are: control_room, control_room_lead, corporate_communications, digital_desk"
+        in refused(no_team)
+    )
     nobody = run(database_url, "staff", "restore", "nobody")
     assert "`frontcounter staff list` shows them all" in refused(nobody)
 

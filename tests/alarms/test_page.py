@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser as Chromium
 from playwright.sync_api import Page
+from sqlalchemy import update
 
-from bot.store.tables import Alarm, AlarmAttempt
+from bot.store.tables import Alarm, AlarmAttempt, Conversation
 from tests.alarms.conftest import outside
 from tests.alarms.outside import Mailbox, Receiver
 from tests.console.serving import PASSWORD, TEAMS, Desk, serving
@@ -118,14 +119,29 @@ def test_moderators_and_comms_have_no_test_button(desk: Desk, mailbox: Mailbox) 
 
 @pytest.mark.integration
 def test_a_restricted_chat_is_not_named_to_others(desk: Desk, receiver: Receiver) -> None:
-    """An alarm of professional standards: the administrator sees that there is one, not which."""
-    row = desk.say("the officer punched me")
-    assert (row.team, row.grade) == ("professional_standards", "P2")
+    """An alarm of a restricted team: the administrator sees that there is one, not which."""
+    row = desk.say(P1)
     until(lambda: receiver.taken)
+    desk.change(update(Conversation).values(team="intelligence"))
+    page = desk.browser("ada").get("/desk/alarm-paths").text
+    assert row.reference not in page
+    assert "a chat of a restricted team" in page
+
+
+@pytest.mark.integration
+def test_the_alarm_of_a_sealed_chat_leaves_and_is_told_to_nobody_else(desk: Desk, receiver: Receiver) -> None:
+    """Somebody accuses an officer: it is called out, and only the team finds it on the page."""
+    row = desk.say("the officer punched me")
+    assert (row.team, row.grade, row.sealed) == ("professional_standards", "P2", True)
+    until(lambda: receiver.taken)
+    said = receiver.taken[0]
     ada, sue = desk.browser("ada"), desk.browser("sue")
-    assert row.reference not in ada.get("/desk/alarm-paths").text
-    assert "a chat of a restricted team" in ada.get("/desk/alarm-paths").text
+    page = ada.get("/desk/alarm-paths").text
+    assert row.reference not in page
+    assert "There were none." in page
     assert row.reference in sue.get("/desk/alarm-paths").text
+    assert "R16" not in str(said)
+    assert "professional" not in str(said).casefold()
 
 
 @pytest.mark.integration

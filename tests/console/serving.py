@@ -42,7 +42,7 @@ DEVICE = "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP"
 TEAMS = {
     "mo": ("moderator", ["digital_desk", "control_room"]),
     "jo": ("moderator", ["digital_desk", "safeguarding"]),
-    "sue": ("supervisor", ["digital_desk", "control_room", "professional_standards"]),
+    "sue": ("supervisor", ["digital_desk", "control_room", "safeguarding", "professional_standards"]),
     "cam": ("comms", ["corporate_communications"]),
     "ada": ("admin", []),
 }
@@ -113,6 +113,8 @@ class Desk:
     base: str
     loop: asyncio.AbstractEventLoop
     server: Any = None
+    rasa: Any = None
+    """The stand-in for Rasa, which remembers what it was asked."""
     _clients: list[httpx.Client] = field(default_factory=list)
     _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
@@ -229,7 +231,7 @@ def serving(database_url: str, *, port: int = 0, **settings: Any) -> Iterator[De
         await server.start_serving()
         await gateway.core.start()
         base = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        ready(Desk(gateway, platform, base, asyncio.get_running_loop(), server))
+        ready(Desk(gateway, platform, base, asyncio.get_running_loop(), server, rasa))
         await stop.wait()
         server.close()
         await gateway.core.stop(2)

@@ -271,7 +271,7 @@ def test_axe_finds_nothing_and_nothing_overflows(desk: Desk, open_desktop: Any, 
     page.goto(f"/desk/c/{hidden.id}")
     look("waiting chat")
     claimed(page, hidden.id)
-    sue.desk.browser("mo").do(hidden, "note", note="A note.")
+    sue.desk.browser("sue").do(hidden, "note", note="A note.")
     expect(page.locator(".desk-line--note")).to_be_visible()
     page.locator("#text").fill("Hello")
     page.get_by_role("button", name="Send", exact=True).click()

@@ -37,7 +37,9 @@ def table(desk: Desk) -> list[Route]:
 
 def filled(path: str, conversation_id: int) -> str:
     path = path.replace("<conversation_id:int>", str(conversation_id))
-    return re.sub(r"<(outbox_id|staff_id):int>", "1", path).replace("<token:str>", "no-such-token")
+    return re.sub(
+        r"<\w+>", "no-such-thing", re.sub(r"<\w+:str>", "no-such-token", re.sub(r"<\w+:int>", "1", path))
+    )
 
 
 def call(browser: Browser, route: Route, conversation_id: int, **fields: object) -> httpx.Response:
@@ -92,7 +94,7 @@ def test_every_route_keeps_to_its_roles_and_never_breaks(desk: Desk, username: s
     role = TEAMS[username][0]
     browser = desk.browser(username)
     assert browser.csrf
-    ending = {"/desk/sign-out", "/desk/lock"}
+    ending = {"/desk/sign-out", "/desk/lock", "/desk/end-shift"}
     for route in table(desk):
         if route.path in ending or not route.roles:
             continue
@@ -113,7 +115,7 @@ def test_nonsense_never_breaks_a_route(desk: Desk, fields: dict[str, str]) -> No
     desk.say(P1)
     browser = desk.browser("sue")
     for route in table(desk):
-        if route.path in ("/desk/sign-out", "/desk/lock", "/desk/stream"):
+        if route.path in ("/desk/sign-out", "/desk/lock", "/desk/end-shift", "/desk/stream"):
             continue
         for conversation_id in (1, 987654):
             answer = call(browser, route, conversation_id, **fields)

@@ -198,7 +198,7 @@ def test_the_link_is_a_whole_address_where_the_desk_knows_its_own(sqlite_templat
         ({"username": "No!"}, "Use small letters"),
         ({"name": " "}, "Give the name"),
         ({"role": "chief"}, "Choose a role"),
-        ({"team": "no_team"}, "The teams are: control_room, corporate_communications"),
+        ({"team": "no_team"}, "The teams are: control_room, control_room_lead, corporate_communications"),
     ],
 )
 def test_an_invitation_that_is_wrong_says_what_to_do(

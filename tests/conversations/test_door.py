@@ -18,7 +18,7 @@ from bot.store import Store
 from bot.store.record import now
 from bot.store.tables import Due, Message, Outbox
 from tests.support.channel import Fault
-from tests.support.world import P1, P1_OTHER, P2_HIDDEN, P3, PLAIN, World
+from tests.support.world import INCIDENT, P1, P1_OTHER, P2_HIDDEN, P3, PLAIN, World
 
 pytestmark = pytest.mark.integration
 
@@ -65,7 +65,7 @@ async def test_the_truth_about_a_person_follows_the_words(world: World) -> None:
 
 @pytest.mark.parametrize(
     ("earlier", "newest", "category"),
-    [(["im going to kill"], "myself", "R02"), (["he has got a"], "knife", "R08")],
+    [(["i want to end"], "my life", "R02"), (["he has got a"], "knife", "R08")],
 )
 async def test_a_split_sentence_is_read_as_one(
     world: World, earlier: list[str], newest: str, category: str
@@ -81,24 +81,24 @@ async def test_a_split_sentence_is_read_as_one(
 
 async def test_a_split_sentence_is_joined_across_conversations_for_ten_minutes(world: World) -> None:
     mod = await world.hire("mo")
-    await world.say("im going to kill")
+    await world.say("i want to end")
     row = await world.core.desk.escalate((await world.conversation()).id, mod, "have a look")
     await world.core.desk.claim(row.id, mod, row.epoch)
-    await world.core.desk.close(row.id, mod, "no_reply")
+    await world.core.desk.close(row.id, mod, "no_reply", incident=INCIDENT)
     world.move(minutes=9)
-    await world.say("myself")
+    await world.say("my life")
     after = await world.conversation()
     assert after.id != row.id
     assert after.grade == "P1"
-    await world.say("im going to kill", "bob")
+    await world.say("i want to end", "bob")
     world.move(minutes=10, seconds=1)
-    await world.say("myself", "bob")
+    await world.say("my life", "bob")
     assert (await world.conversation("bob")).grade != "P1"
 
 
 async def test_nobodys_words_are_joined_with_anothers(world: World) -> None:
-    await world.say("im going to kill", "ann")
-    await world.say("myself", "bob")
+    await world.say("i want to end", "ann")
+    await world.say("my life", "bob")
     assert (await world.conversation("bob")).grade != "P1"
 
 
@@ -165,7 +165,7 @@ async def test_a_new_category_gets_its_words_at_once(world: World) -> None:
 
 
 async def test_a_rise_gets_its_words_at_once(world: World) -> None:
-    mod = await world.hire("mo")
+    mod = await world.hire("mo", teams=["safeguarding"])
     row = await world.owned(mod, P2_HIDDEN)
     await world.core.desk.reply(row.id, mod, "We are with you.")
     await world.settle()
@@ -185,7 +185,7 @@ async def test_safety_words_go_out_in_every_state(world: World) -> None:
     await world.owned(mod, P3, "owned")
     await world.say(P1, "owned")
     row = await world.owned(mod, P3, "ended")
-    await world.core.desk.close(row.id, mod, "answered")
+    await world.core.desk.close(row.id, mod, "answered", incident=INCIDENT)
     await world.say(P1, "ended")
     await world.say("hello", "blocked")
     await world.core.desk.block((await world.conversation("blocked")).id, boss, True, "rude to us")

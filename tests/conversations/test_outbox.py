@@ -12,7 +12,7 @@ from bot.messages import Incoming
 from bot.store.record import add_outbox, lock_conversation
 from bot.store.tables import Attempt, Outbox
 from tests.support.channel import Fault
-from tests.support.world import ODD, P1, P2_HIDDEN, P3, PLAIN, World
+from tests.support.world import INCIDENT, ODD, P1, P2_HIDDEN, P3, PLAIN, World
 
 pytestmark = pytest.mark.integration
 
@@ -231,6 +231,8 @@ async def test_two_refused_rows_of_one_turn_are_answered_once(world: World) -> N
     assert len(await world.rows(Outbox, conversation_id=row.id, state="queued")) >= 2
     boss = await world.hire("su", "supervisor")
     await world.core.desk.set_grade(row.id, boss, "P2", "looks worse")
+    # The safety words of the new grade leave first; then the answers of before are refused.
+    await world.core.outbox.send_next(row.id)
     await world.core.outbox.send_next(row.id)
     assert [m.handled for m in await world.messages()] == [False]
     await world.core.turns.sweep()
@@ -274,7 +276,7 @@ async def test_a_staff_reply_leaves_ahead_of_the_closing_sentence(world: World) 
     row = await world.owned(mod)
     world.heard()
     await world.core.desk.reply(row.id, mod, "Goodbye then.")
-    await world.core.desk.close(row.id, mod, "answered")
+    await world.core.desk.close(row.id, mod, "answered", incident=INCIDENT)
     await world.settle()
     assert world.heard() == ["Goodbye then.", world.line("closed", reference=row.reference)]
 

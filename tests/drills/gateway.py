@@ -36,7 +36,7 @@ from tests.platforms.loopback import Loopback
 
 STAFF = 50
 TEAMS = (
-    "digital_desk", "control_room", "safeguarding", "professional_standards", "corporate_communications",
+    "digital_desk", "control_room", "control_room_lead", "safeguarding", "professional_standards", "corporate_communications",
     "intelligence",
 )  # fmt: skip
 """All of them: whatever a net makes of a message, somebody may take it."""
@@ -123,7 +123,9 @@ def drill_door(core: Core) -> Blueprint[Any, Any]:
         if verb == "release":
             await desk.release(chat, who)
         elif verb == "close":
-            await desk.close(chat, who, body.get("outcome", "answered"), body.get("done", ""))
+            incident = body.get("incident", "NP-20261124-0001")
+            outcome, done = body.get("outcome", "answered"), body.get("done", "")
+            await desk.close(chat, who, outcome, done, incident=incident)
         else:
             return json_response({"error": "no such thing"}, status=404)
         return json_response({"ok": True})

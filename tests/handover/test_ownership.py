@@ -13,7 +13,7 @@ from bot.errors import NotAllowedError, RefusedError, StaleError
 from bot.handover import ownership
 from bot.messages import ASSISTANT, CLOCK, DOOR, GRADES, Actor, Grade, Hit
 from bot.store.tables import Conversation, Team
-from tests.support.world import P1, P3, PLAIN, World
+from tests.support.world import INCIDENT, P1, P3, PLAIN, World
 
 pytestmark = pytest.mark.integration
 
@@ -264,8 +264,8 @@ async def test_an_urgent_chat_is_closed_only_with_what_was_done(
     row = await put(world, state, grade, owner_id=mod.staff_id if state == "human" else None)
     for done in ("", "  ", "x"):
         with pytest.raises(RefusedError):
-            await world.core.desk.close(row.id, mod, "no_reply", done)
-    await world.core.desk.close(row.id, mod, "no_reply", "Called back, safe and well")
+            await world.core.desk.close(row.id, mod, "no_reply", done, incident=INCIDENT)
+    await world.core.desk.close(row.id, mod, "no_reply", "Called back, safe and well", incident=INCIDENT)
     assert (await world.conversation()).state == "closed"
     (noted,) = await world.audit("close")
     assert noted.staff_id == mod.staff_id
@@ -276,7 +276,7 @@ async def test_the_clock_and_the_assistant_cannot_close_by_hand(world: World) ->
     row = await put(world, "waiting", "P4")
     for actor in (CLOCK, ASSISTANT, DOOR, await world.hire("vi", "comms")):
         with pytest.raises(NotAllowedError):
-            await world.core.desk.close(row.id, actor, "no_reply", "done")
+            await world.core.desk.close(row.id, actor, "no_reply", "done", incident=INCIDENT)
 
 
 async def test_close_silent_leaves_what_is_not_the_assistants(world: World) -> None:
@@ -320,7 +320,7 @@ async def test_only_the_owner_acts(world: World) -> None:
     for actor in (other, boss):
         for act in (
             desk.release(row.id, actor),
-            desk.close(row.id, actor, "no_reply", "done"),
+            desk.close(row.id, actor, "no_reply", "done", incident=INCIDENT),
             desk.transfer(row.id, actor, "control_room", "please take"),
             desk.reply(row.id, actor, "hello"),
         ):
@@ -336,7 +336,7 @@ async def test_close_tells_the_reference_and_forgets(world: World) -> None:
     row = await world.owned(mod)
     with pytest.raises(RefusedError):
         await world.core.desk.close(row.id, mod, "no such outcome")
-    await world.core.desk.close(row.id, mod, "answered")
+    await world.core.desk.close(row.id, mod, "answered", incident=INCIDENT)
     await world.settle()
     assert world.texts()[-1] == world.line("closed", reference=row.reference)
     await asyncio.gather(*world.core.desk._background)
@@ -571,7 +571,7 @@ async def test_a_message_within_24_hours_of_a_persons_close_goes_back_to_the_tea
     await world.core.desk.transfer(row.id, mod, "control_room", "please take")
     row = await world.conversation()
     await world.core.desk.claim(row.id, mod, row.epoch)
-    await world.core.desk.close(row.id, mod, "answered")
+    await world.core.desk.close(row.id, mod, "answered", incident=INCIDENT)
     await world.settle()
     world.heard()
     world.move(hours=23)
@@ -586,7 +586,7 @@ async def test_thanks_reopen_nothing(world: World) -> None:
     mod = await world.hire("mo")
     for text in ("thanks", "Thank you so much!", "ok ta pet", "cheers"):
         row = await world.owned(mod, person=text)
-        await world.core.desk.close(row.id, mod, "answered")
+        await world.core.desk.close(row.id, mod, "answered", incident=INCIDENT)
         await world.say(text, person=text)
         assert (await world.conversation(text)).state == "bot", text
 
@@ -594,7 +594,7 @@ async def test_thanks_reopen_nothing(world: World) -> None:
 async def test_after_24_hours_the_assistant_has_it(world: World) -> None:
     mod = await world.hire("mo")
     row = await world.owned(mod)
-    await world.core.desk.close(row.id, mod, "answered")
+    await world.core.desk.close(row.id, mod, "answered", incident=INCIDENT)
     world.move(hours=24, seconds=1)
     await world.say(PLAIN)
     assert (await world.conversation()).state == "bot"
@@ -603,7 +603,7 @@ async def test_after_24_hours_the_assistant_has_it(world: World) -> None:
 async def test_what_no_person_owned_reopens_with_the_assistant(world: World) -> None:
     mod = await world.hire("mo")
     row = await put(world, "waiting", "P4")
-    await world.core.desk.close(row.id, mod, "no_reply")
+    await world.core.desk.close(row.id, mod, "no_reply", incident=INCIDENT)
     await world.say(PLAIN)
     assert (await world.conversation()).state == "bot"
 

@@ -79,6 +79,7 @@ def check(world: World, record: Record, seen: Seen) -> None:
     i6_safety_words(record, seen)
     i7_order_and_no_way_back(world, record, seen)
     i9_no_note_leaves(world, record, seen)
+    a_wait_has_a_time_and_no_snooze_hides_danger(record)
     i11_a_person_is_promised_only_when_true(world, record, seen)
 
 
@@ -150,6 +151,22 @@ def i4_at_most_one_owner(record: Record) -> None:
     assert all(count <= 1 for count in open_of.values()), "I4: two open conversations of one person"
 
 
+def a_wait_has_a_time_and_no_snooze_hides_danger(record: Record) -> None:
+    """Who waits has a moment by which somebody answers; a chat with a crime in it closed with its number."""
+    for row in record.conversations:
+        if row.state in ("bot", "closed"):
+            assert row.reply_due_at is None, f"a reply is owed while the chat is {row.state}"
+        if row.snoozed_until is not None:
+            assert row.state == "human", f"snoozed while {row.state}"
+            assert row.grade not in URGENT, "a P1 or P2 is snoozed"
+            assert row.last_inbound_at <= row.snoozed_until, "a snooze outlived a message"
+        if row.state == "closed":
+            told = [
+                r for r in row.reasons if r["grade"] in URGENT or (r["grade"], r["category"]) == ("P3", "R13")
+            ]
+            assert row.incident or not told, "a crime was told, and it closed without a number"
+
+
 ENDS_OF_WAITING = {"claim", "withdraw", "close", "outside_reply"}
 
 
@@ -177,10 +194,11 @@ def i5_and_i8_every_change_is_in_the_audit_and_allowed(record: Record) -> None:
             if after == "bot":
                 assert grade[held] not in URGENT, "I5: an urgent chat went back to the assistant"
             state[held] = after
-        if "owner" in detail:
+        # A pair is a change; one value (of a missed limit) only says how it was.
+        if isinstance(detail.get("owner"), list):
             assert detail["owner"][0] == owner[held], "I8: the owner changed without an audit row"
             owner[held] = detail["owner"][1]
-        if "grade" in detail:
+        if isinstance(detail.get("grade"), list):
             assert detail["grade"][0] == grade[held], "I8: the grade changed without an audit row"
             was, fresh = grade[held], detail["grade"][1]
             grade[held] = fresh

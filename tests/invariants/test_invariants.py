@@ -18,7 +18,7 @@ from bot.store.record import events_after, now
 from bot.store.tables import Base, Conversation, Message, Note, Outbox
 from tests.invariants.checks import Seen, check, i2_nothing_is_left, read_record
 from tests.support.databases import all_visible
-from tests.support.world import ODD, P1, P3, PLAIN, World
+from tests.support.world import INCIDENT, ODD, P1, P3, PLAIN, World
 
 pytestmark = pytest.mark.integration
 
@@ -143,7 +143,7 @@ async def test_i9_a_private_note_can_leave_by_no_path(world: World) -> None:
     row = await world.conversation()
     await world.core.desk.claim(row.id, other, row.epoch)
     await world.core.desk.reply(row.id, other, "Hello")
-    await world.core.desk.close(row.id, other, "answered", secret + " done")
+    await world.core.desk.close(row.id, other, "answered", secret + " done", incident=INCIDENT)
     await world.settle()
     assert not any("SECRET" in call[1].text for call in world.channel.calls)
     assert not any("SECRET" in r.text for r in await world.rows(Outbox))

@@ -30,6 +30,7 @@ from tests.invariants.checks import Seen, check, i2_nothing_is_left, read_record
 from tests.support.channel import Fault
 from tests.support.rasa import LoopbackRasa
 from tests.support.world import (
+    INCIDENT,
     ODD,
     P1,
     P1_OTHER,
@@ -100,7 +101,9 @@ class Machine(RuleBasedStateMachine):
         world = await self.stack.enter_async_context(open_world(self.url, self.rasa, clock))
         world.core.door._on_turn = lambda _conversation: None
         for name in STAFF:
-            await world.hire(name, "supervisor" if name == "su" else "moderator")
+            # Of the team of sensitive chats too: nobody of them is asked for a reason.
+            teams = ("digital_desk", "control_room", "safeguarding")
+            await world.hire(name, "supervisor" if name == "su" else "moderator", teams)
         return world
 
     def teardown(self) -> None:
@@ -127,8 +130,12 @@ class Machine(RuleBasedStateMachine):
                 while await world.core.turns.run(conversation_id):
                     pass
             await world.settle()
+        await world.core.limits.sweep()
         record = await read_record(world)
         check(world, record, self.seen)
+        assert all(r.reply_due_at for r in record.conversations if r.state == "waiting"), (
+            "a wait without a time"
+        )
         i2_nothing_is_left(record)
         assert not [row for row in record.outbox if row.state in ("queued", "sending")], "left in line"
 
@@ -375,7 +382,7 @@ class Machine(RuleBasedStateMachine):
         name=st.sampled_from(STAFF),
         what=st.sampled_from(
             ["release", "return", "escalate", "take_over", "accept", "transfer", "close", "close_done",
-             "lower", "raise", "suspend"]
+             "lower", "raise", "suspend", "reopen", "snooze", "incident"]
         ),
     )  # fmt: skip
     def does(self, person: str, name: str, what: str) -> None:
@@ -390,10 +397,15 @@ class Machine(RuleBasedStateMachine):
             "take_over": lambda row: desk.take_over(row.id, actor),
             "accept": lambda row: desk.accept(row.id, actor),
             "transfer": lambda row: desk.transfer(row.id, actor, "control_room", secret),
-            "close": lambda row: desk.close(row.id, actor, "no_reply"),
-            "close_done": lambda row: desk.close(row.id, actor, "no_reply", "called, all is well"),
+            "close": lambda row: desk.close(row.id, actor, "no_reply", incident=INCIDENT),
+            "close_done": lambda row: desk.close(
+                row.id, actor, "no_reply", "called, all is well", incident=INCIDENT
+            ),
             "lower": lambda row: desk.set_grade(row.id, actor, "P4", "no danger found"),
             "raise": lambda row: desk.set_grade(row.id, actor, "P1", "danger"),
+            "reopen": lambda row: desk.reopen(row.id, actor),
+            "snooze": lambda row: desk.snooze(row.id, actor, "4h"),
+            "incident": lambda row: desk.keep_incident(row.id, actor, INCIDENT),
             "suspend": lambda row: desk.hand_back_all(actor.staff_id or 0, boss, "suspended"),
         }
         self.act(person, works[what])

@@ -42,6 +42,9 @@ from tests.support.rasa import SECRET, LoopbackRasa
 
 NOON = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 
+INCIDENT = "NP-20261124-0001"
+"""A number of the force's incident system: a chat with a risk in it closes only with one."""
+
 # Messages that the real screen knows, by what it makes of them.
 P1 = "there is a fire in the flat"  # R09
 P1_OTHER = "i want to kill myself tonight"  # R02

@@ -374,6 +374,11 @@ if (keys) {
     else if (event.key === "j" || event.key === "k") step(event.key === "j" ? 1 : -1);
     else if (event.key === "r" && byId("text")) { event.preventDefault(); byId("text").focus(); }
     else if (event.key === "c") take();
+    else if (event.key === "/") {
+      event.preventDefault();
+      if (byId("find-words")) byId("find-words").focus();
+      else location.assign("/desk/find");
+    }
   });
 }
 

@@ -23,6 +23,7 @@ from bot.handover.alarms.outage import Outage, Try, end
 from bot.handover.alarms.paths import Call, Notice, Outcome, Path, State, open_paths, state_of
 from bot.handover.alarms.plan import Pace, due_calls, is_told
 from bot.handover.alarms.rota import PATHS, PathName, Rota, read_rota
+from bot.handover.seals import team_to_name
 from bot.handover.shift import is_on_shift
 from bot.messages import Actor
 from bot.settings import Settings
@@ -315,7 +316,7 @@ class Alarms:
             alarm_id = await _insert(
                 connection, key=cause.key, kind=cause.grade.lower(), conversation_id=cause.conversation_id,
                 reference=cause.reference, grade=cause.grade, category=cause.category or None,
-                team=cause.team or None, raised_at=now(), detail={"cause_at": cause.at.isoformat()},
+                team=await team_to_name(connection, chat), raised_at=now(), detail={"cause_at": cause.at.isoformat()},
             )  # fmt: skip
             if alarm_id is None:
                 return

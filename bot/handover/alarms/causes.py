@@ -72,6 +72,8 @@ async def unseen(connection: AsyncConnection) -> list[Cause]:
 
 
 def _of_one(row: Row[Any], alerts: Sequence[Row[Any]], looked: datetime | None) -> list[Cause]:
+    # One without a grade says that something is owed: no danger that has to be seen.
+    alerts = [alert for alert in alerts if alert.data.get("grade")]
     if not alerts:
         # The events of long ago may be gone: the wait itself is the cause.
         at = row.waiting_since or row.opened_at
@@ -88,6 +90,9 @@ def _of_one(row: Row[Any], alerts: Sequence[Row[Any]], looked: datetime | None) 
 
 
 def _cause(row: Row[Any], grade: str, category: str | None, event_id: int, at: datetime) -> Cause:
+    if row.sealed:
+        # Whoever is called reads that a chat waits, and never what it is about.
+        category = None
     return Cause(row.id, row.reference, grade, category or "", row.team or "", event_id, at)
 
 

@@ -103,7 +103,7 @@ def subject_of(notice: Notice, moment: datetime) -> str:
         messages = "1 P1 message" if notice.count == 1 else f"{notice.count} P1 messages"
         return f"ALARM: {messages} that no desk can see"
     return (
-        f"ALARM {notice.grade}: {notice.reference}, {notice.category_name}, "
+        f"ALARM {notice.grade}: {notice.reference}, {notice.category_name or 'a sealed chat'}, "
         f"not opened for {how_long(notice.since, moment)}"
     )
 

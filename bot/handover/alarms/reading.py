@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, func, select
+from sqlalchemy import Row, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.handover.alarms.rota import PATHS, PathName
-from bot.store.tables import Alarm, AlarmAttempt
+from bot.handover.queue import visible
+from bot.messages import Actor
+from bot.store.tables import Alarm, AlarmAttempt, Conversation
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +35,17 @@ class PathRecord:
     """What the newest failure was: a code or the name of an error."""
 
 
-async def recent(connection: AsyncConnection, limit: int = 30) -> list[Shown]:
-    """The newest alarms, tests among them; those that nobody has settled come first."""
+async def recent(connection: AsyncConnection, actor: Actor, limit: int = 30) -> list[Shown]:
+    """The newest alarms, tests among them; those that nobody has settled come first.
+
+    Without those of sealed conversations that `actor` may not see: not even their number is told.
+    """
+    seen = select(Conversation.id).where(Conversation.sealed, visible(actor))
+    hidden = select(Conversation.id).where(Conversation.sealed, Conversation.id.not_in(seen))
     alarms = (
         await connection.execute(
             select(Alarm.__table__)
+            .where(or_(Alarm.conversation_id.is_(None), Alarm.conversation_id.not_in(hidden)))
             .order_by(Alarm.settled_at.is_not(None), Alarm.raised_at.desc(), Alarm.id.desc())
             .limit(limit)
         )
