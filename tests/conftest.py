@@ -1,5 +1,6 @@
 """Fixtures for all tests of the gateway's environment.
 
+Tests that hold a browser, a process or a socket get a second go (docs/decisions/0017).
 `database_url` runs a test on SQLite and, where FRONTCOUNTER_TEST_POSTGRES_URL names a server, on
 PostgreSQL. `world` is a gateway without sockets on that database, with a clock that stands still
 until the test moves it.
@@ -17,6 +18,7 @@ import pytest
 import redis
 import structlog
 
+from bot.conversations import door
 from bot.store import Store
 from tests.support.databases import POSTGRES, REDIS, PostgresTemplates, SqliteTemplates, missing
 from tests.support.rasa import LoopbackRasa
@@ -25,6 +27,61 @@ from tests.support.world import World, clock_at_noon, open_world
 structlog.configure(
     wrapper_class=structlog.make_filtering_bound_logger(int(os.environ.get("FRONTCOUNTER_TEST_LOG", "50")))
 )
+
+
+ROOMS_WITH_A_SECOND_GO = frozenset({
+    "accounts", "alarms", "assurance", "console", "drills", "e2e", "operations", "pages", "platforms",
+    "practice", "telegram", "webchat",
+})  # fmt: skip
+"""Folders whose tests talk to another process, a browser or a socket, and so depend on the machine."""
+MOST_SECOND_GOES = 10
+"""More of them in one run are no bad luck of a busy machine: the run fails."""
+_second_goes: list[str] = []
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give the tests that depend on the machine a second go, some seconds later."""
+    here = Path(__file__).parent
+    for item in items:
+        if item.path.is_relative_to(here) and item.path.relative_to(here).parts[0] in ROOMS_WITH_A_SECOND_GO:
+            item.add_marker(pytest.mark.flaky(reruns=1, reruns_delay=5))
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Count the second goes."""
+    if report.outcome == "rerun":  # type: ignore[comparison-overlap]
+        _second_goes.append(report.nodeid)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Too many second goes fail the run, though each passed at last."""
+    if len(_second_goes) > MOST_SECOND_GOES and session.exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Name every second go, with what went wrong at the first."""
+    for report in terminalreporter.getreports("rerun"):
+        terminalreporter.write_line(f"SECOND GO {report.nodeid}: {_last_line(report)}")
+    if len(_second_goes) > MOST_SECOND_GOES:
+        terminalreporter.write_line(
+            f"More than {MOST_SECOND_GOES} second goes: the run has failed.", red=True
+        )
+
+
+def _last_line(report: pytest.TestReport) -> str:
+    crash = getattr(report.longrepr, "reprcrash", None)
+    return str(getattr(crash, "message", report.longrepr)).split("\n", 1)[0][:200]
+
+
+@pytest.fixture(autouse=True)
+def _patient_door(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A test machine that stands still for three seconds is no database that hangs.
+
+    Tests of the door's patience set their own, and so do processes of their own.
+    """
+    monkeypatch.setattr(door, "PATIENCE_SECONDS", 60.0)
 
 
 def memory_folder() -> str | None:

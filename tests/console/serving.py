@@ -158,7 +158,7 @@ class Desk:
             await core.door.accept(
                 [Incoming("test", person, f"in-{next(self._numbers)}", text=text, **values)]
             )
-            await core.turns.drain(10)
+            await core.turns.drain(30)
 
         self.run(arrive())
         return self.chat(person)

@@ -58,7 +58,7 @@ async def test_an_owner_of_ours_stays_the_owner(world: World) -> None:
 
 async def test_an_echo_during_a_send_is_held_and_is_ours_by_its_id(world: World) -> None:
     await world.take(world.incoming(PLAIN))
-    await world.core.turns.drain(5)
+    await world.core.turns.drain(30)
     gate = asyncio.Event()
     world.channel.fail_next(Fault(gate=gate))
     await world.core.outbox.look()

@@ -37,7 +37,7 @@ async def test_safety_words_are_there_with_the_message(world: World) -> None:
 async def test_an_answer_is_there_with_its_turn(world: World) -> None:
     world.channel.in_store = True
     await world.take(world.incoming(PLAIN))
-    await world.core.turns.drain(10)
+    await world.core.turns.drain(30)
     assert [(row.kind, row.state) for row in await world.outbox()] == [("assistant", "sent")]
     kinds = [event.kind for event in await world.rows(Event)]
     assert kinds.index("turn.done") < kinds.index("outbox.state")
@@ -71,7 +71,7 @@ async def test_what_waits_for_a_retry_keeps_nobody_else_from_being_looked_at(
     monkeypatch.setattr(outbox_module, "BATCH", 3)
     for number in range(8):
         await world.take(world.incoming(PLAIN, f"p{number}"))
-    await world.core.turns.drain(10)
+    await world.core.turns.drain(30)
     stuck = {(await world.conversation(f"p{number}")).id for number in range(7)}
     async with world.store.write() as connection:
         # The first row of seven of them waits for a retry; a second one stands behind it.

@@ -92,11 +92,11 @@ async def test_a_failed_or_unknown_row_blocks_nothing(world: World, fault: Fault
 async def test_one_slow_conversation_holds_up_no_other(world: World) -> None:
     world.channel.fail_next(Fault(gate=asyncio.Event()))
     await world.take(world.incoming(PLAIN, "slow"))
-    await world.core.turns.drain(5)
+    await world.core.turns.drain(30)
     await world.core.outbox.look()
     await asyncio.sleep(0.05)
     await world.take(world.incoming(PLAIN, "quick"))
-    await world.core.turns.drain(5)
+    await world.core.turns.drain(30)
     await world.core.outbox.look()
     for _ in range(200):
         if world.texts("quick"):
@@ -112,7 +112,7 @@ async def test_a_row_is_sent_once_by_many_gateways(world: World, database_url: s
 
     for person in range(4):
         await world.take(world.incoming(PLAIN, f"p{person}"))
-    await world.core.turns.drain(5)
+    await world.core.turns.drain(30)
     async with open_world(database_url, world.rasa, world.clock) as second:
         await asyncio.gather(world.send(), second.send(), world.send(), second.send())
         await world.settle()
@@ -194,7 +194,7 @@ async def test_an_assistant_row_is_refused_once_a_person_owns(world: World) -> N
     row = await world.say(P3)
     world.heard()
     await world.take(world.incoming(PLAIN))
-    await world.core.turns.drain(5)
+    await world.core.turns.drain(30)
     await world.core.desk.claim(row.id, mod, row.epoch)
     await world.settle()
     assert world.heard() == [world.line("joined")]
@@ -207,9 +207,9 @@ async def test_a_refused_turn_runs_again_at_the_new_epoch_with_all_its_messages(
     await world.say("hello")
     world.heard()
     await world.take(world.incoming("how long is the wait"), world.incoming("for 101"))
-    await world.core.turns.drain(5)
+    await world.core.turns.drain(30)
     await world.take(world.incoming("my ex is stalking me and im being blackmailed"))
-    await world.core.turns.drain(5)
+    await world.core.turns.drain(30)
     await world.settle()
     await world.tick(seconds=3)
     row = await world.conversation()
@@ -226,7 +226,7 @@ async def test_two_refused_rows_of_one_turn_are_answered_once(world: World) -> N
     """The second refusal must not undo the turn that the first one started."""
     world.rasa.faq("zorp", "contact-101-wait", R13=0.9)
     await world.take(world.incoming("it went zorp"))
-    await world.core.turns.drain(5)
+    await world.core.turns.drain(30)
     row = await world.conversation()
     assert len(await world.rows(Outbox, conversation_id=row.id, state="queued")) >= 2
     boss = await world.hire("su", "supervisor")
@@ -238,7 +238,7 @@ async def test_two_refused_rows_of_one_turn_are_answered_once(world: World) -> N
     await world.core.turns.sweep()
     world.move(seconds=3)
     await world.core.turns.sweep()
-    await world.core.turns.drain(5)
+    await world.core.turns.drain(30)
     assert [m.handled for m in await world.messages()] == [True]
     await world.settle()
     await world.tick(seconds=3)
@@ -254,7 +254,7 @@ async def test_a_partly_sent_turn_is_not_run_again(world: World) -> None:
         "pair", {**_faq(), "risks": []}, [{"answer": "contact-101-wait"}, {"answer": "lost-property"}]
     )
     await world.take(world.incoming("a pair"))
-    await world.core.turns.drain(5)
+    await world.core.turns.drain(30)
     row = await world.conversation()
     await world.core.outbox.send_next(row.id)
     await world.core.desk.escalate(row.id, mod, "look at this")
@@ -295,7 +295,7 @@ async def test_a_claim_is_answered_when_nothing_of_the_assistants_is_under_way(w
     gate = asyncio.Event()
     world.channel.fail_next(Fault(gate=gate))
     await world.take(world.incoming(PLAIN))
-    await world.core.turns.drain(5)
+    await world.core.turns.drain(30)
     await world.core.outbox.look()
     await world.channel.stuck.wait()
     claim = asyncio.create_task(world.core.desk.claim(row.id, mod, row.epoch))
@@ -316,7 +316,7 @@ async def test_a_claim_waits_ten_seconds_at_most(world: World, monkeypatch: pyte
     row = await world.say(P3)
     world.channel.fail_next(Fault(gate=asyncio.Event()))
     await world.take(world.incoming(PLAIN))
-    await world.core.turns.drain(5)
+    await world.core.turns.drain(30)
     await world.core.outbox.look()
     await world.channel.stuck.wait()
     await world.core.desk.claim(row.id, mod, row.epoch)
@@ -342,7 +342,7 @@ async def test_safety_words_of_unknown_fate_are_sent_again(world: World) -> None
 
 async def test_an_answer_of_unknown_fate_is_put_before_a_person_who_is_named(world: World) -> None:
     await world.take(world.incoming(PLAIN))
-    await world.core.turns.drain(5)
+    await world.core.turns.drain(30)
     await send_and_die(world)
     await world.tick(seconds=13)
     row = await world.conversation()
@@ -357,7 +357,7 @@ async def test_an_answer_of_unknown_fate_in_the_queue_is_told_and_changes_no_own
     before = await world.conversation()
     world.heard()
     await world.take(world.incoming(PLAIN))
-    await world.core.turns.drain(5)
+    await world.core.turns.drain(30)
     await send_and_die(world)
     await world.tick(seconds=13)
     after = await world.conversation()

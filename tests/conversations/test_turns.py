@@ -501,7 +501,7 @@ async def test_safety_words_do_not_wait_for_rasa(world: World) -> None:
 
 async def test_a_turn_cut_off_is_picked_up_and_rasa_is_not_asked_twice(world: World) -> None:
     await world.take(world.incoming(PLAIN))
-    await world.core.turns.drain(5)
+    await world.core.turns.drain(30)
     world.rasa.delay = asyncio.Event()
     await world.take(world.incoming(PLAIN, "bob"))
     await asyncio.sleep(0.05)
@@ -527,7 +527,7 @@ async def test_a_turn_whose_lease_was_taken_writes_nothing(world: World) -> None
             update(Conversation).values(lease_holder="another", lease_counter=Conversation.lease_counter + 1)
         )
     world.rasa.delay.set()
-    await world.core.turns.drain(5)
+    await world.core.turns.drain(30)
     assert await world.rows(Outbox) == []
     assert [m.handled for m in await world.messages()] == [False]
     await world.tick(seconds=31)

@@ -55,7 +55,7 @@ async def test_i3_no_assistant_row_enters_sending_while_a_person_owns(world: Wor
     row = await world.say(P3)
     for _ in range(3):
         await world.take(world.incoming(PLAIN))
-    await world.core.turns.drain(5)
+    await world.core.turns.drain(30)
     await asyncio.gather(world.core.desk.claim(row.id, mod, row.epoch), world.send())
     await world.settle()
     await holds(world)
@@ -213,7 +213,7 @@ async def test_the_checks_notice_a_talked_over_person(world: World, monkeypatch:
     mod = await world.hire("mo")
     row = await world.say(P3)
     await world.take(world.incoming(PLAIN))
-    await world.core.turns.drain(5)
+    await world.core.turns.drain(30)
     await world.core.desk.claim(row.id, mod, row.epoch)
     await world.settle()
     await broken(world, "I3")

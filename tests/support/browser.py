@@ -7,10 +7,16 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from playwright.sync_api import Browser, sync_playwright
+from playwright.async_api import expect as expect_async
+from playwright.sync_api import Browser, expect, sync_playwright
 
 from bot.settings import ROOT
 from tests.support.databases import missing
+
+# Playwright's own five seconds are less than a busy machine may stand still.
+EXPECT_MILLISECONDS = 20_000
+expect.set_options(timeout=EXPECT_MILLISECONDS)
+expect_async.set_options(timeout=EXPECT_MILLISECONDS)
 
 AXE = ROOT / "node_modules" / "axe-core" / "axe.min.js"
 ARGUMENTS = [

@@ -133,7 +133,7 @@ class World:
         """Run turns and sends until nothing is left to do at this moment."""
         before: list[Any] = []
         for _ in range(50):
-            await self.core.turns.drain(10)
+            await self.core.turns.drain(30)
             await self.send()
             await self.core.turns.sweep()
             after = await self._progress()
