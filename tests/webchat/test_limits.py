@@ -135,6 +135,12 @@ class TestBuckets:
         assert limits.wait_seconds("bob", "::ffff:192.0.2.1") > 0
         assert limits.wait_seconds("cat", "::ffff:192.0.2.2") == 0.0
 
+    def test_a_moment_of_standing_still_refuses_nobody(self) -> None:
+        """The only bucket is full again before it was looked at: a busy machine stops for longer."""
+        steps = iter(range(0, 10_000, 10))
+        limits = Limits(600, 12_000, clock=lambda: float(next(steps)))
+        assert [limits.wait_seconds("ann", "a") for _ in range(3)] == [0.0] * 3
+
     def test_it_does_not_grow_for_ever(self) -> None:
         limits = Limits(10, 10**9, clock=Clock())
         for number in range(REMEMBERED + 100):

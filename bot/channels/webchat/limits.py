@@ -57,7 +57,10 @@ class _Buckets:
         self._held[key] = (self._left(key) - 1.0, self._clock())
         self._held.move_to_end(key)
         # A bucket that is full again says no more than none: the oldest go as soon as they are.
-        while len(self._held) > REMEMBERED or self._left(next(iter(self._held))) >= self._size:
+        # It may be this one, if the process stood still for a moment; then nothing is left to forget.
+        while self._held and (
+            len(self._held) > REMEMBERED or self._left(next(iter(self._held))) >= self._size
+        ):
             self._held.popitem(last=False)
 
 
