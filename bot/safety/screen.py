@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import cast
 
@@ -12,6 +13,9 @@ from bot.safety.content import Category, Content, load
 from bot.safety.normalise import BREAK, normalise, tokens
 from bot.safety.phrases import Match, Rule
 from bot.safety.points import Piece
+
+REMEMBERED = 256
+"""Texts whose reading is kept for a moment, in memory only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +70,23 @@ class SafetyWords:
     team: str
 
 
+@dataclass(frozen=True, slots=True)
+class _Alone:
+    """What a text says by itself."""
+
+    tokens: tuple[str, ...]
+    matches: tuple[Match, ...]
+    result: ScreenResult
+
+
 class Screen:
-    """Finds what must reach a person. Deterministic, without state, safe to share by threads."""
+    """Finds what must reach a person. Deterministic, safe to share by threads."""
 
     def __init__(self, loaded: Content) -> None:
         self._content = loaded
+        # Door and turn read a message three times alone, and each later one splits it again.
+        self._tokens = lru_cache(maxsize=REMEMBERED)(self._split)
+        self._alone = lru_cache(maxsize=REMEMBERED)(self._read_alone)
         self._reader = loaded.reader
         self._words = {
             category.id: SafetyWords(
@@ -113,9 +129,12 @@ class Screen:
 
     def check(self, text: str) -> ScreenResult:
         """Read one message. Never raises, whatever the text."""
+        return self._alone(text).result
+
+    def _read_alone(self, text: str) -> _Alone:
         found = self._tokens(text)
-        matches = self._reader.matches(found)
-        return self._result(matches, text, found)
+        matches = tuple(self._reader.matches(found))
+        return _Alone(found, matches, self._result(matches, text, found))
 
     def check_joined(self, earlier: Sequence[str], newest: str) -> ScreenResult:
         """Read a person's newest message together with their earlier ones, oldest first.
@@ -125,18 +144,18 @@ class Screen:
         was raised then is not raised again. People split words too, so the join is also tried
         without a space.
         """
-        new = self._tokens(newest)
-        own = self._reader.matches(new)
+        alone = self._alone(newest)
+        new, own = alone.tokens, alone.matches
         old: list[str] = []
         for message in earlier:
             old.extend(self._tokens(message))
             old.append(BREAK)
         if len(old) <= 1 or not new:
-            return self._result(own, newest, new)
+            return alone.result
         seen = {match.rule.number for match in own}
         more = [
             match
-            for match in self._reader.matches(old + new, newest_from=len(old))
+            for match in self._reader.matches([*old, *new], newest_from=len(old))
             if match.rule.number not in seen
         ]
         if new[0] != BREAK:
@@ -156,7 +175,7 @@ class Screen:
         """The signs of a message, sentence by sentence: what `scripts/weigh_points.py` weighs."""
         return self._reader.pieces(self._tokens(text))
 
-    def _tokens(self, text: str) -> list[str]:
+    def _split(self, text: str) -> tuple[str, ...]:
         found: list[str] = []
         split = self._content.dictionary.split
         spelt = False
@@ -165,7 +184,7 @@ class Screen:
             # A long token that is not in the text as such was put together from single letters.
             spelt = len(token) >= 3 and token.isalpha() and token not in normal
             found.extend(split(token) if spelt else (token,))
-        return found
+        return tuple(found)
 
     def _result(self, matches: Iterable[Match], text: str, found: Sequence[str]) -> ScreenResult:
         best: dict[str, Hit] = {}
