@@ -30,7 +30,7 @@ fi
 @"$(PYTHON)" scripts/setup.py
 endef
 
-.PHONY: help setup demo train test check format evaluate drills soak drill-restore bench smoke screenshots assets lock clean
+.PHONY: help setup demo practice train test check format evaluate drills shift soak drill-restore bench bench-desk smoke screenshots assets lock clean
 
 help: ## List the commands
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,6 +42,10 @@ demo: ## Start everything on this machine, with made-up staff; Ctrl-C stops it
 	$(SETUP)
 	@# `exec`, so that Ctrl-C and `kill` reach the demo itself, which takes its own processes down.
 	@exec $(GATEWAY) -m bot.cli demo $(ARGS)
+
+practice: ## The desk with made-up people, on a database of its own; Ctrl-C stops it
+	$(SETUP)
+	@exec $(GATEWAY) -m bot.cli practice $(ARGS)
 
 train: ## Train the assistant's model from data/
 	$(SETUP)
@@ -77,13 +81,21 @@ drill-restore: ## Lose the database under traffic, restore it, count what is mis
 	$(SETUP)
 	@exec $(GATEWAY) -m tests.drills.restore $(ARGS)
 
-soak: ## Mixed traffic for half an hour, every process restarted (ARGS="--minutes 3" for less)
+shift: ## Eight hours of the desk with the clock moved, on SQLite and PostgreSQL
+	$(SETUP)
+	@exec $(GATEWAY) -m tests.simulation $(ARGS)
+
+soak: ## The state machine 2,000 times, then mixed traffic for half an hour, every process restarted (ARGS="--games 50 --minutes 3" for less)
 	$(SETUP)
 	@exec $(GATEWAY) -m tests.soak $(ARGS)
 
 bench: ## Measure speed and memory
 	$(SETUP)
 	@exec $(GATEWAY) -m benchmarks.run $(ARGS)
+
+bench-desk: ## Measure the desk with 100 moderators on PostgreSQL (ARGS=--tenth for less, --sqlite)
+	$(SETUP)
+	@exec $(GATEWAY) -m benchmarks.desk $(ARGS)
 
 smoke: ## Start everything, hold one conversation, stop
 	$(SETUP)

@@ -11,6 +11,7 @@ import json
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlencode
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,14 @@ class Line:
         reader = await self._send(f"POST {path} HTTP/1.1", extra, body)
         return await self._answer(reader)
 
+    async def form(self, path: str, fields: Mapping[str, str], headers: Mapping[str, str]) -> Answer:
+        """Send a form and read the whole answer (see `post`)."""
+        body = urlencode(fields).encode()
+        extra = {
+            "Content-Type": "application/x-www-form-urlencoded", "Content-Length": str(len(body)), **headers
+        }  # fmt: skip
+        return await self._answer(await self._send(f"POST {path} HTTP/1.1", extra, body))
+
     async def get(self, path: str, headers: Mapping[str, str] | None = None) -> Answer:
         """Ask for a page and read the whole of it (see `post`)."""
         return await self._answer(await self._send(f"GET {path} HTTP/1.1", headers or {}, b""))
@@ -65,7 +74,9 @@ class Line:
         self._reader = self._writer = None
 
     async def _send(self, request: str, headers: Mapping[str, str], body: bytes) -> asyncio.StreamReader:
-        if self._reader is None or self._writer is None:
+        if self._reader is None or self._writer is None or self._reader.at_eof():
+            # None yet, or the server has closed one that was idle for long.
+            self.close()
             self._reader, self._writer = await asyncio.open_connection("127.0.0.1", self._port)
         lines = [request, f"Host: 127.0.0.1:{self._port}", *(f"{k}: {v}" for k, v in headers.items())]
         self._writer.write("\r\n".join(lines).encode() + b"\r\n\r\n" + body)

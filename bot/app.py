@@ -38,6 +38,7 @@ from bot.errors import (
 from bot.knowledge.releases import seed
 from bot.messages import Actor
 from bot.monitor import Monitor
+from bot.practice import CHANNEL, Practice
 from bot.settings import Settings
 from bot.store import Store
 from bot.store.migrate import migrate
@@ -75,13 +76,16 @@ def platforms(settings: Settings) -> dict[str, Platform]:
     return chosen
 
 
-def build(settings: Settings, extra: Sequence[Platform] = ()) -> Gateway:
+def build(settings: Settings, extra: Sequence[Platform] = (), *, practice: Practice | None = None) -> Gateway:
     """Wire a gateway. `extra` are channels beyond the shipped ones (the tests' loopback platform).
+
+    In a `practice` its made-up people are the only channel, and its room is added to the desk.
 
     Raises:
         ContentError, SettingError: something given from outside is wrong.
     """
-    chosen = {**platforms(settings), **{p.channel.name: p for p in extra}}
+    shipped = platforms(settings) if practice is None else {CHANNEL: practice}
+    chosen = {**shipped, **{p.channel.name: p for p in extra}}
     core = build_core(settings, {name: platform.channel for name, platform in chosen.items()})
     parts = Parts(settings, core.store, core.bell, core.door, core.content, core.screen, core.streams)
     monitor = Monitor(core)
@@ -90,7 +94,7 @@ def build(settings: Settings, extra: Sequence[Platform] = ()) -> Gateway:
         public.blueprint(platform.blueprint(parts))
     monitor.add_to(public, "public", inside=False)
     desk = _app(f"desk-{core.name}", settings)
-    desk.blueprint(console.blueprint(core))
+    desk.blueprint(console.blueprint(core, practice))
     monitor.add_to(desk, "desk", inside=True)
     around = Surroundings(settings, core.store, chosen, DEMO_STAFF)
     gate = Gate(settings, core.store, chosen, lambda: look(around))
@@ -157,9 +161,15 @@ async def prepare(store: Store, content: Content) -> None:
 
 
 async def serve(
-    settings: Settings, extra: Sequence[Platform] = (), *, ready: asyncio.Event | None = None
+    settings: Settings,
+    extra: Sequence[Platform] = (),
+    *,
+    ready: asyncio.Event | None = None,
+    practice: Practice | None = None,
 ) -> None:
     """Serve until SIGTERM or SIGINT, then end without cutting anything short.
+
+    A `practice` has no public listener: nobody from outside can write to it.
 
     A database that is away at the start is waited for: until then the door answers 503, with the
     safety words for whoever is in danger.
@@ -167,18 +177,23 @@ async def serve(
     Raises:
         SettingError: a port is taken.
     """
-    gateway = build(settings, extra)
+    gateway = build(settings, extra, practice=practice)
     core = gateway.core
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    sockets = [
-        listen(settings.public_host, settings.public_port, "FRONTCOUNTER_PUBLIC_PORT"),
-        listen(settings.desk_host, settings.desk_port, "FRONTCOUNTER_DESK_PORT"),
-    ]
+    if practice is None:
+        apps = [gateway.public, gateway.desk]
+        sockets = [
+            listen(settings.public_host, settings.public_port, "FRONTCOUNTER_PUBLIC_PORT"),
+            listen(settings.desk_host, settings.desk_port, "FRONTCOUNTER_DESK_PORT"),
+        ]
+    else:
+        apps = [gateway.desk]
+        sockets = [listen(settings.desk_host, settings.desk_port, "FRONTCOUNTER_PRACTICE_PORT")]
     servers: list[AsyncioServer] = []
-    for app, listener in zip((gateway.public, gateway.desk), sockets, strict=True):
+    for app, listener in zip(apps, sockets, strict=True):
         server = await app.create_server(sock=listener, return_asyncio_server=True)
         if server is None:
             raise SettingError("The server did not start. Try again.")
@@ -194,7 +209,8 @@ async def serve(
     preparing = asyncio.create_task(_prepare_until_done(gateway, stop, ready))
     # A start that fails for good must not leave a door open with nobody behind it.
     preparing.add_done_callback(lambda _: None if core.started else stop.set())
-    log.info("gateway.serving", public=settings.public_port, desk=settings.desk_port)
+    public_port = settings.public_port if practice is None else None
+    log.info("gateway.serving", public=public_port, desk=settings.desk_port)
     try:
         await stop.wait()
     finally:

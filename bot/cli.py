@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import uvloop
 
-from bot.commands import alarms, backup, check, ready, running, staff
+from bot.commands import alarms, backup, check, practice, ready, running, staff
 from bot.errors import FrontCounterError
 from bot.logs import set_up_logs
 from bot.settings import load_settings
@@ -25,7 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail("Front Counter needs Python 3.11. Run `make setup`, then use `make`.")
     try:
         settings = load_settings()
-        set_up_logs(settings.log_level, plain=chosen.command in ("demo", "evaluate", "train"))
+        set_up_logs(settings.log_level, plain=chosen.command in ("demo", "evaluate", "practice", "train"))
         # Sanic's own choice of loop, which it makes only for servers that it starts itself.
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             return int(runner.run(chosen.run(settings, chosen)) or 0)
@@ -51,7 +51,7 @@ def _fail(sentence: str) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="frontcounter", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    for group in (running, staff, backup, alarms, ready, check):
+    for group in (running, practice, staff, backup, alarms, ready, check):
         group.add(commands)
     return parser
 

@@ -17,6 +17,7 @@ import structlog
 
 from bot.assistant import Assistant, LiveContent, content_from_files
 from bot.conversations import quiet
+from bot.conversations.approval import Approvals
 from bot.conversations.clocks import Clocks
 from bot.conversations.desk import Desk
 from bot.conversations.door import Door
@@ -30,7 +31,10 @@ from bot.conversations.words import Words
 from bot.errors import StoreUnavailableError
 from bot.handover import measures
 from bot.handover.alarms import Alarms, read_rota
+from bot.handover.approval import KIND as APPROVAL
+from bot.handover.surges import RISES as SURGE_RISES
 from bot.handover.surges import Surges
+from bot.handover.viewing import Views
 from bot.messages import Channel
 from bot.safety import Languages, Screen
 from bot.safety.guard import Lists, LiveGuard
@@ -63,6 +67,8 @@ class Core:
     clocks: Clocks
     desk: Desk
     moves: Moves
+    views: Views
+    approvals: Approvals
     surges: SurgeAnswers
     grouping: Surges
     alarms: Alarms
@@ -163,6 +169,8 @@ def build_core(settings: Settings, channels: Mapping[str, Channel]) -> Core:
     )
     clocks.add_kind(measures.KIND, measures.Reviews(store).look)
     desk = Desk(store, bell, words, outbox, assistant, limits, guard)
+    approvals = Approvals(store, bell, content, guard)
+    clocks.add_kind(APPROVAL, approvals.rise)
     surges = SurgeAnswers(store, bell, content, desk, guard)
     grouping = Surges(
         store,
@@ -170,7 +178,10 @@ def build_core(settings: Settings, channels: Mapping[str, Channel]) -> Core:
         gateway=name,
     )
     clocks.add_kind(SURGE_ANSWER, surges.send)
+    clocks.add_kind(SURGE_RISES, surges.rise)
     clocks.add_sweep(grouping.sweep)
+    views = Views(store, bell)
+    clocks.add_sweep(views.sweep)
     return Core(
         settings=settings,
         store=store,
@@ -187,6 +198,8 @@ def build_core(settings: Settings, channels: Mapping[str, Channel]) -> Core:
         clocks=clocks,
         desk=desk,
         moves=Moves(store, bell, words, outbox, desk),
+        views=views,
+        approvals=approvals,
         surges=surges,
         grouping=grouping,
         alarms=alarms,

@@ -34,6 +34,9 @@ class Settings(BaseSettings):
     desk_port: int = Field(8081, ge=1, le=65535)
     secure_cookies: bool = False
     demo: bool = False
+    practice_database_url: str = f"sqlite+aiosqlite:///{ROOT / 'var' / 'practice.db'}"
+    """The database of `frontcounter practice`, emptied at each start: never the one of the real record."""
+    practice_port: int = Field(8091, ge=1, le=65535)
     idle_lock_minutes: float = Field(15.0, gt=0)
     max_body_bytes: int = Field(1_000_000, ge=10_000)
     chat_per_person: int = Field(600, ge=1)
@@ -98,7 +101,7 @@ class Settings(BaseSettings):
             return tuple(part.strip().rstrip("/") for part in value.split(",") if part.strip())
         return value
 
-    @field_validator("database_url")
+    @field_validator("database_url", "practice_database_url")
     @classmethod
     def _driver(cls, value: str) -> str:
         if value.startswith(("sqlite+aiosqlite:", "postgresql+asyncpg:")):

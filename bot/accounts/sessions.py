@@ -14,7 +14,7 @@ import hmac
 import secrets
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -29,6 +29,7 @@ from bot.messages import Actor
 from bot.store import Store
 from bot.store.record import add_audit, now
 from bot.store.tables import Staff, StaffSession, StaffTeam
+from bot.store.together import Together
 
 LIFE = timedelta(hours=12)
 OWED_LIFE = timedelta(minutes=30)
@@ -125,6 +126,8 @@ class Sessions:
         # Rarer writes than acts, yet the lock never comes much earlier than the page expects it.
         self._acted_every = min(ACTED_EVERY, self.idle / 20)
         self.tries = Tries()
+        self._together = Together(self._read)
+        """All pages of a gateway ask at the same moment: at each change, each of them."""
 
     async def sign_in(self, username: str, password: str, address: str = "") -> str:
         """Open a session, which may owe its second factor. Returns the token for the cookie, always new.
@@ -242,35 +245,50 @@ class Sessions:
 
     async def by_id(self, session_id: str) -> Session | None:
         """The same, by the id that is kept: for a stream that goes on without a new request."""
-        async with self._store.read() as connection:
-            row = (
-                await connection.execute(
-                    select(StaffSession.__table__, Staff.username, Staff.name, Staff.role, Staff.active)
-                    .join(Staff, Staff.id == StaffSession.staff_id)
-                    .where(StaffSession.id == session_id)
-                )
-            ).one_or_none()
-            if row is None or not row.active:
-                return None
-            if row.created_at + (OWED_LIFE if row.second_factor else LIFE) <= now():
-                return None
-            teams = await connection.execute(select(StaffTeam.team).where(StaffTeam.staff_id == row.staff_id))
-            session = Session(
-                id=row.id,
-                staff_id=row.staff_id,
-                username=row.username,
-                name=row.name,
-                role=row.role,
-                teams=frozenset(teams.scalars()),
-                csrf=row.csrf,
-                locked=not row.second_factor and (row.locked or row.acted_at + self.idle <= now()),
-                created_at=row.created_at,
-                acted_at=row.acted_at,
-                owes=row.second_factor,
-            )
-        if session.locked and not row.locked:
+        session, is_kept_locked = await self._together.ask(session_id)
+        if session is not None and session.locked and not is_kept_locked:
             await self.lock(session, "idle")
         return session
+
+    async def _read(self, ids: Iterable[str]) -> dict[str, tuple[Session | None, bool]]:
+        """Sessions as they stand now, and whether each is locked in the database already."""
+        found: dict[str, tuple[Session | None, bool]] = dict.fromkeys(ids, (None, False))
+        async with self._store.read(quick=True) as connection:
+            rows = (
+                await connection.execute(
+                    select(StaffSession.__table__, Staff.username, Staff.name, Staff.role)
+                    .join(Staff, Staff.id == StaffSession.staff_id)
+                    .where(StaffSession.id.in_(sorted(found)), Staff.active)
+                )
+            ).all()
+            teams: dict[int, set[str]] = {}
+            if rows:
+                members = await connection.execute(
+                    select(StaffTeam.staff_id, StaffTeam.team).where(
+                        StaffTeam.staff_id.in_(sorted({row.staff_id for row in rows}))
+                    )
+                )
+                for member in members:
+                    teams.setdefault(member.staff_id, set()).add(member.team)
+        for row in rows:
+            if row.created_at + (OWED_LIFE if row.second_factor else LIFE) > now():
+                found[row.id] = self._session(row, frozenset(teams.get(row.staff_id, ()))), bool(row.locked)
+        return found
+
+    def _session(self, row: Row[Any], teams: frozenset[str]) -> Session:
+        return Session(
+            id=row.id,
+            staff_id=row.staff_id,
+            username=row.username,
+            name=row.name,
+            role=row.role,
+            teams=teams,
+            csrf=row.csrf,
+            locked=not row.second_factor and (row.locked or row.acted_at + self.idle <= now()),
+            created_at=row.created_at,
+            acted_at=row.acted_at,
+            owes=row.second_factor,
+        )
 
     async def lock(self, session: Session, why: str) -> None:
         """Lock a session: until its password is given it can do nothing but that, or sign out."""

@@ -5,7 +5,7 @@ a demonstration. People who really work here are invited: `administration`.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from sqlalchemy import delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
@@ -171,7 +171,9 @@ async def set_password(store: Store, staff_id: int, password: str, *, actor: Act
         await add_audit(connection, actor, "staff.password", subject_id=staff_id)
 
 
-async def demo_accounts(store: Store) -> list[tuple[str, str, str]]:
+async def demo_accounts(
+    store: Store, wanted: Sequence[tuple[str, str, str, tuple[str, ...]]] = _DEMO
+) -> list[tuple[str, str, str]]:
     """Made-up staff with new random passwords: (user name, password, role), to be shown once.
 
     Made where missing. At each start of a demonstration they are given new passwords, and no second
@@ -183,7 +185,7 @@ async def demo_accounts(store: Store) -> list[tuple[str, str, str]]:
         }
         known = set((await connection.execute(select(Team.key))).scalars())
     given: list[tuple[str, str, str]] = []
-    for username, name, role, teams in _DEMO:
+    for username, name, role, teams in wanted:
         password = new_password()
         if username in existing:
             await set_password(store, existing[username], password)

@@ -155,6 +155,7 @@ class Content:
         for category, route in self.teams.get("routes", {}).items():
             named |= {f"{category}, {grade}": team for grade, team in route.items() if grade != "alert"}
         found += [f"teams.yml ({what}): no team {team}." for what, team in named.items() if team not in teams]
+        found += approval_faults(self.teams)
         groups = {contact.get("group") for contact in self.contacts.values()}
         for key, outcome in self.outcomes.items():
             asked = outcome.get("agency") or ()
@@ -283,6 +284,20 @@ def faq_from(slug: str, meta: Mapping[str, Any]) -> Faq:
     )
 
 
+def approval_faults(teams: Mapping[str, Any]) -> list[str]:
+    """What is wrong with the teams file's rule of replies that a second person reads first."""
+    found = []
+    for key, team in (teams.get("teams") or {}).items():
+        grades, minutes = team.get("approval") or [], team.get("approval_rises_after", 10)
+        if not isinstance(grades, list) or any(grade not in ("P1", "P2", "P3", "P4") for grade in grades):
+            found.append(f"teams.yml ({key}): 'approval' is a list of grades, such as [P3, P4].")
+        elif "P1" in grades:
+            found.append(f"teams.yml ({key}): a reply to a P1 is never held up. Take P1 out of 'approval'.")
+        if isinstance(minutes, bool) or not isinstance(minutes, int | float) or not 1 <= minutes <= 1440:
+            found.append(f"teams.yml ({key}): 'approval_rises_after' is a number of minutes, 1 to 1440.")
+    return found
+
+
 def content_from_files(force: Path, data: Path) -> Content:
     """The content as the files say.
 
@@ -292,13 +307,16 @@ def content_from_files(force: Path, data: Path) -> Content:
     if not force.is_dir():
         raise ContentError(f"FRONTCOUNTER_FORCE: there is no folder {force.name}. Name a force.")
     lines = {str(k): str(v) for k, v in load_yaml(force / "wording.yml").items()}
+    teams = load_yaml(force / "teams.yml")
+    if faults := approval_faults(teams):
+        raise ContentError(" ".join(faults))
     return _with_hash(
         faqs=_faqs(data / "faq"),
         lines=lines,
         contacts=load_yaml(force / "contacts.yml"),
         force=load_yaml(force / "force.yml"),
         hours=load_yaml(force / "hours.yml"),
-        teams=load_yaml(force / "teams.yml"),
+        teams=teams,
         cards=load_yaml(force / "cards.yml"),
         outcomes=load_yaml(force / "outcomes.yml"),
         languages=load_yaml(force / "languages.yml") if (force / "languages.yml").is_file() else {},

@@ -497,7 +497,10 @@ async def stored_findings(around: Surroundings, content: Content) -> AsyncIterat
             "backup.recent", DATA, f"There is no backup of the last {BACKUP_HOURS} hours.",
             "Run `frontcounter backup --out FOLDER --keep 14` every night, and once now.", "Operator",
         )  # fmt: skip
-    made_up = [p for p in people if (p.username, p.name) in around.demo_staff]
+    # How the accounts of `frontcounter practice` begin (bot/practice/script.py).
+    made_up = [
+        p for p in people if (p.username, p.name) in around.demo_staff or p.username.startswith("practice-")
+    ]
     for person in made_up:
         if person.active:
             yield Finding(

@@ -31,6 +31,7 @@ async def _check(settings: Settings, _chosen: argparse.Namespace) -> int:
 
 def faults(settings: Settings) -> Iterator[str]:
     """Everything that is wrong, each as a sentence."""
+    from bot import practice
     from bot.assistant import content_from_files, sources
     from bot.conversations.samples import setting as daily_sample
     from bot.handover.clock import ReplyLimits
@@ -40,7 +41,7 @@ def faults(settings: Settings) -> Iterator[str]:
 
     sound = True
     try:
-        Screen.load(settings.data / "risk")
+        screen = Screen.load(settings.data / "risk")
     except ContentError as error:
         sound = False
         yield str(error)
@@ -56,6 +57,7 @@ def faults(settings: Settings) -> Iterator[str]:
         ReplyLimits.of(content.clock, content.hours, content.teams)
         IncidentRule.of(content.force)
         daily_sample(content.force)
+        yield from practice.faults(settings.force, content, screen)
         yield from map(str, wording.check(settings.force, settings.data))
     except ContentError as error:
         yield str(error)

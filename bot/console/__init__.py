@@ -14,6 +14,7 @@ from sanic import Blueprint
 from bot.console import (
     access,
     alarms,
+    approvals,
     conversation,
     figures,
     handling,
@@ -21,6 +22,9 @@ from bot.console import (
     link,
     measures,
     overview,
+    practice,
+    preferences,
+    presence,
     queue,
     replies,
     reviews,
@@ -32,17 +36,19 @@ from bot.console import (
     staff,
     stream,
     surges,
+    unsent,
 )
 from bot.console.visit import Console, Routes
 from bot.core import Core
+from bot.practice import Practice
 
 __all__ = ["blueprint", "routes"]
 
 STATIC = Path(__file__).parent / "static"
 
 
-def routes(core: Core) -> Routes:
-    """Every route of the desk with who may use it, on a new blueprint."""
+def routes(core: Core, made_up: Practice | None = None) -> Routes:
+    """Every route of the desk with who may use it, on a new blueprint; those of practice only in one."""
     found = Routes(Console(core))
     for room in (
         signin,
@@ -57,6 +63,7 @@ def routes(core: Core) -> Routes:
         conversation,
         handling,
         replies,
+        approvals,
         access,
         search,
         labels,
@@ -64,13 +71,18 @@ def routes(core: Core) -> Routes:
         samples,
         reviews,
         figures,
+        preferences,
+        presence,
+        unsent,
         stream,
     ):
         room.add(found)
+    if made_up is not None:
+        practice.add(found, made_up)
     found.blueprint.static("/desk/static", STATIC, name="static", use_modified_since=True)
     return found
 
 
-def blueprint(core: Core) -> Blueprint:
+def blueprint(core: Core, made_up: Practice | None = None) -> Blueprint:
     """The desk's routes, ready for the desk listener."""
-    return routes(core).blueprint
+    return routes(core, made_up).blueprint

@@ -9,12 +9,13 @@ from urllib.parse import urlsplit
 from sanic import HTTPResponse
 from sanic.response import empty
 
+from bot.console.approvals import told_of
 from bot.console.owed import list_owed
-from bot.console.reading import list_alarms, list_quiet, visible_of
+from bot.console.reading import alarms_of, silences_of, visible_of
 from bot.console.visit import ANSWERING, OVERSEEING, Routes, Visit, status_of
 from bot.errors import RefusedError
 from bot.handover.alarms import PATH_WORDS, PATHS, Tested, path_records, recent
-from bot.handover.queue import get_for
+from bot.handover.queue import get_for, sight_of
 from bot.handover.reassign import list_given
 from bot.store.record import add_audit, add_event
 
@@ -29,15 +30,17 @@ def add(routes: Routes) -> None:
 
 async def alarms(visit: Visit) -> HTTPResponse:
     """The banner. 204 when the page shows just that already, so that it is not read out again."""
-    async with visit.core.store.read() as connection:
-        found = await list_alarms(connection, visit.actor)
-        silent = await list_quiet(connection, visit.actor)
+    danger = await visit.console.looks.danger(sight_of(visit.actor))
+    found, silent = alarms_of(danger, visit.actor), silences_of(danger, visit.actor)
+    async with visit.console.looks.few, visit.core.store.read() as connection:
         given = await list_given(connection, visit.actor)
         owed = await list_owed(connection, visit.actor, visit.core.limits)
+        replies = await told_of(connection, visit)
     parts = [f"{alarm.conversation_id}/{alarm.rings}/{alarm.alert}/{alarm.state}" for alarm in found]
     parts += [f"{one.conversation_id}/quiet/{one.alert}" for one in silent]
     parts += [f"{one.conversation_id}/given/{one.at}" for one in given]
     parts += [one.mark for one in owed]
+    parts.append(replies.mark)
     parts += visit.core.alarms.warnings()
     mark = hashlib.sha256(" ".join(parts).encode()).hexdigest()[:16]
     if visit.query("have") == mark:
@@ -50,6 +53,7 @@ async def alarms(visit: Visit) -> HTTPResponse:
         silent=silent,
         given_to_me=given,
         owed=owed,
+        replies=replies,
         mark=mark,
         on_page=urlsplit(visit.request.headers.get("hx-current-url", "")).path,
     )

@@ -7,14 +7,13 @@ from typing import Any, cast
 from urllib.parse import urlencode
 
 from sanic import HTTPResponse
-from sanic.response import empty
 from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from bot.console import replies
+from bot.console import replies, unsent
 from bot.console.facts import read_facts
-from bot.console.queue import why_here
-from bot.console.reading import read_conversation, read_draft, shape_of, what_can
+from bot.console.lists import why_here
+from bot.console.reading import read_conversation, shape_of, what_can
 from bot.console.visit import ANSWERING, SUPERVISOR, Routes, Visit, status_of
 from bot.conversations.calls import is_hidden
 from bot.conversations.desk import LONGEST_REPLY
@@ -45,6 +44,11 @@ DONE = {
     "again": "The reply is being sent again.",
     "label": "The labels were changed.",
     "reply": "The reply is on its way.",
+    "draft": "The text is in your reply. Read it before you send it.",
+    "ask": "Your reply waits for a second person.",
+    "approve": "The reply is on its way.",
+    "approval-return": "The reply went back to its writer.",
+    "approval-take-back": "You have your reply back. It was not sent.",
     "incident": "The incident number was kept.",
     "no-incident": "This chat may close without an incident number. Your reason is on record.",
     "reopen": "The chat is open again, and you have it. The person was told nothing.",
@@ -66,7 +70,6 @@ def add(routes: Routes) -> None:
     routes.post(f"{chat}/accept", accept, ANSWERING)
     routes.post(f"{chat}/take-over", take_over, SUPERVISOR)
     routes.post(f"{chat}/reply", reply, ANSWERING)
-    routes.post(f"{chat}/draft", draft, ANSWERING)
     routes.post(f"{chat}/again/<outbox_id:int>", again, ANSWERING)
     routes.post(f"{chat}/note", note, ANSWERING)
     routes.post(f"{chat}/transfer", transfer, ANSWERING)
@@ -106,7 +109,7 @@ async def _read(visit: Visit, conversation_id: int) -> dict[str, Any]:
         targets = await seals.sealed_targets(connection, row)
         sealing = [team.key for team in await seals.sealed_teams(connection)]
         lines = await read_transcript(connection, conversation_id)
-        kept = await read_draft(connection, conversation_id, actor)
+        written = await unsent.read(connection, row, actor)
         facts = await read_facts(visit, connection, row, lines)
         worn = await labels.labels_of(connection, [row.id])
     hidden = is_hidden(visit.core.words, row.category)
@@ -114,8 +117,9 @@ async def _read(visit: Visit, conversation_id: int) -> dict[str, Any]:
         "row": row,
         "lines": lines,
         "can": what_can(row, actor),
-        "draft": kept,
-        "shape": shape_of(row),
+        "seen": max((line.id for line in lines if line.side == "person"), default=0),
+        "shape": f"{shape_of(row)}-{facts['stands'].mark}-{written['left_mark']}",
+        **written,
         "card": content.cards.get(row.category) if row.category else None,
         "safe_hint": hidden,
         "teams": [
@@ -243,36 +247,26 @@ async def reply(visit: Visit, conversation_id: int) -> HTTPResponse:
     """Send a reply. When it is refused the text stays where it is, and is kept as a draft too."""
     text = visit.field("text", LONGEST_REPLY + 1000)
     try:
-        await visit.core.desk.reply(
-            conversation_id, visit.actor, text, override=visit.field("override", LONGEST_REASON)
-        )
+        sent = await visit.core.desk.reply(
+            conversation_id, visit.actor, text, visit.maybe_whole("epoch"),
+            override=visit.field("override", LONGEST_REASON), seen=visit.maybe_whole("seen"),
+        )  # fmt: skip
     except GuardedError as error:
-        await _keep(visit, conversation_id, text)
+        await unsent.keep(visit, conversation_id, text)
         if visit.is_part:
             return replies.refusal(visit, conversation_id, error, text)
         writing = replies.refused(visit, error, text)
         return await show(visit, conversation_id, status_of(error), writing=writing)
     except RefusedError as error:
-        await _keep(visit, conversation_id, text)
+        await unsent.keep(visit, conversation_id, text)
         if visit.is_part:
             raise
         return await show(visit, conversation_id, status_of(error), str(error))
     if not visit.is_part:
-        return visit.go(f"/desk/c/{conversation_id}?done=reply")
+        return visit.go(f"/desk/c/{conversation_id}?done={'ask' if sent is None else 'reply'}")
     response = visit.page("parts/composer.html", sent=True, **await _read(visit, conversation_id))
     response.headers["HX-Trigger"] = "desk:refresh"
     return response
-
-
-async def _keep(visit: Visit, conversation_id: int, text: str) -> None:
-    await _may_open(visit, conversation_id)
-    await visit.core.desk.draft(conversation_id, visit.actor, text)
-
-
-async def draft(visit: Visit, conversation_id: int) -> HTTPResponse:
-    """Keep what is typed."""
-    await _keep(visit, conversation_id, visit.field("text", LONGEST_REPLY))
-    return empty()
 
 
 async def again(visit: Visit, conversation_id: int, outbox_id: int) -> HTTPResponse:
@@ -328,12 +322,13 @@ async def close(visit: Visit, conversation_id: int) -> HTTPResponse:
     outcome, text = visit.field("outcome", 64), visit.field("what_was_done")
     agency, linked = visit.field("agency", 64), visit.field("linked", 64)
     incident, waiver = visit.field("incident", 200), visit.field("waiver", 500)
+    seen = visit.maybe_whole("seen")
     desk = visit.core.desk
 
     async def end() -> None:
         await desk.close(
             conversation_id, visit.actor, outcome, text,
-            incident=incident, agency=agency, linked=linked, waiver=waiver,
+            seen=seen, incident=incident, agency=agency, linked=linked, waiver=waiver,
         )  # fmt: skip
 
     return await act(visit, conversation_id, end, "close")

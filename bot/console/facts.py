@@ -13,6 +13,7 @@ from bot.conversations.calls import may_call, read_calls
 from bot.conversations.closing import agencies
 from bot.conversations.packet import findings, read_earlier, said_by_assistant
 from bot.conversations.transcript import Line
+from bot.handover.approval import standing
 from bot.handover.incident import is_waived, reported_at
 from bot.handover.ownership import REOPEN_WITHIN
 from bot.handover.times import read_times
@@ -46,6 +47,7 @@ async def read_facts(
         "earlier": await read_earlier(connection, row, actor),
         "times": await read_times(connection, row.id),
         "findings": findings(row),
+        "stands": await standing(connection, row, actor, core.approvals.rule),
         "said": said_by_assistant(
             lines, lambda slug: content.faqs[slug].title if slug in content.faqs else slug
         ),

@@ -13,7 +13,7 @@ from bot.console.visit import ANSWERING, SUPERVISOR, Routes, Visit, status_of
 from bot.errors import ContentError, NoSuchChatError, RefusedError
 from bot.handover import measures
 from bot.handover.queue import may_open
-from bot.messages import URGENT, Actor
+from bot.messages import URGENT
 from bot.store.record import now
 
 NAMES = {
@@ -37,11 +37,6 @@ def add(routes: Routes) -> None:
     routes.post(f"{chat}/end", end, SUPERVISOR)
     routes.get("/desk/measures", page, SUPERVISOR)
     routes.post("/desk/measures/review", review, SUPERVISOR)
-
-
-async def due_reviews(connection: AsyncConnection, actor: Actor) -> int:
-    """How many measures a supervisor has to look at again."""
-    return await measures.count_due(connection, actor) if actor.role == "supervisor" else 0
 
 
 async def box(visit: Visit, conversation_id: int) -> HTTPResponse:

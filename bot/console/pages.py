@@ -21,6 +21,7 @@ from bot.accounts import ANSWERS, PARTS, Member, Session
 from bot.console.durations import due_in, how_long
 from bot.core import Core
 from bot.handover.incident import first_report
+from bot.practice import Practice
 from bot.store.record import now
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -83,6 +84,8 @@ class Pages:
 
     def __init__(self, core: Core) -> None:
         self._core = core
+        self.practice: Practice | None = None
+        """Set by the room of practice alone: then every page says so. No setting can."""
         self._jinja = Environment(
             loader=ChoiceLoader(
                 [
@@ -93,6 +96,7 @@ class Pages:
             autoescape=True,
             trim_blocks=True,
             lstrip_blocks=True,
+            auto_reload=False,  # templates do not change while we run: no look at each file for each row
             undefined=ChainableUndefined,  # the macros of govuk-frontend-jinja ask for it
         )
         self._jinja.filters.update(
@@ -129,13 +133,18 @@ class Pages:
             own_parts=PARTS.get(session.role, ()) if session else (),
             force=content.force,
             desk_name=content.desk_name,
-            alarm_warnings=self._core.alarms.warnings() if session is not None else (),
+            alarm_warnings=self._core.alarms.warnings() if session is not None and not self.practice else (),
             open_items=self._core.open_items if session and session.role in ("supervisor", "admin") else 0,
+            practice=self.practice,
             demo_banner=content.line("demo_banner") if settings.demo else "",
             idle_seconds=int(settings.idle_lock_minutes * 60),
             path=path,
             **values,
         )
+
+    def piece(self, template: str, **values: Any) -> str:
+        """A small part of a page by itself: only what it is given is in it."""
+        return self._jinja.get_template(template).render(**values)
 
     def channel_name(self, name: str) -> str:
         """What staff call a platform."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import secrets
 from collections import Counter
-from collections.abc import Collection
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any, cast
@@ -13,20 +12,16 @@ from urllib.parse import urlencode
 from sanic import HTTPResponse
 from sqlalchemy import Row
 
-from bot.console import measures, surges
+from bot.console.lists import SHOWN
 from bot.console.pages import CHANNELS
-from bot.console.reading import last_words, list_recent, what_can
+from bot.console.reading import list_recent
 from bot.console.visit import ANSWERING, Routes, Visit, status_of
 from bot.conversations.moves import MOST_AT_ONCE
 from bot.errors import RefusedError
-from bot.handover.labels import labels_of
-from bot.handover.queue import Filters, count_facets, count_owned, grades_of, list_queue
-from bot.handover.sensitive import Sensitive, reasons_needed
+from bot.handover.approval import list_open
+from bot.handover.queue import Filters
 from bot.messages import GRADES, URGENT
-from bot.store.record import latest_cursor, now
-
-SHOWN = {"mine": 100, "waiting": 200, "others": 50}
-"""How many rows of each list a page carries; it says how many more there are."""
+from bot.store.record import now
 
 
 def add(routes: Routes) -> None:
@@ -60,59 +55,50 @@ def address_of(filters: Filters, **changed: str) -> str:
 
 async def _read(visit: Visit) -> dict[str, Any]:
     actor, filters = visit.actor, filters_of(visit)
-    lists: dict[str, list[Row[Any]]] = {}
-    async with visit.core.store.read() as connection:
-        cursor = await latest_cursor(connection)
-        for name, limit in SHOWN.items():
-            if filters.state in ("", name):
-                lists[name] = await list_queue(
-                    connection, actor, filters=filters, state=name, limit=limit, grouped=name == "waiting"
-                )
-        rows = [row for found in lists.values() for row in found]
-        unread = await reasons_needed(connection, rows, actor, Sensitive.of(visit.core.content.current.teams))
-        worn = await labels_of(connection, [row.id for row in rows])
-        facets = await count_facets(connection, actor)
-        mine, others = await count_owned(connection, actor, filters)
-        grades = await grades_of(connection, actor)
-        cards = [] if filters.is_set else await surges.cards(connection, actor)
-        reviews = await measures.due_reviews(connection, actor)
+    lists = visit.console.lists
+    shared, mine = await lists.shared(actor, filters), await lists.mine(actor, filters)
+    others = [row for row in shared.owned if row.owner_id != actor.staff_id][: SHOWN["others"]]
+    waiting = shared.waiting[: SHOWN["waiting"]]
+    rows = {
+        "mine": [lists.own_row(shared, mine, row, actor) for row in mine.rows if not _is_snoozed(row)],
+        "waiting": lists.rows(shared, waiting, actor),
+        "others": lists.rows(shared, others, actor),
+    }
+    shown = {name: found for name, found in rows.items() if filters.state in ("", name)}
+    snoozed = [lists.own_row(shared, mine, row, actor) for row in mine.rows if _is_snoozed(row)]
+    facets = list(shared.facets)
     if filters.takeable:
-        facets = [one for one in facets if one.grade is None or one.grade in grades]
+        facets = [one for one in facets if one.grade is None or one.grade in shared.grades]
     fitting = [one for one in facets if filters.fits(one)]
-    grouped = sum(one.count for one in cards)
-    totals = {"mine": mine, "others": others, "waiting": sum(one.waiting for one in fitting) - grouped}
-    shown = {name: [_shown(visit, row, grades, unread) for row in found] for name, found in lists.items()}
-    for one in (one for found in shown.values() for one in found):
-        one["labels"] = worn.get(one["row"].id, [])
-    snoozed = [one for one in shown.get("mine", ()) if _is_snoozed(one["row"])]
-    if snoozed:
-        shown["mine"] = [one for one in shown["mine"] if one not in snoozed]
+    if not shared.counts:
+        shared.counts.update(_counts(visit, filters, facets, fitting))
+    grouped = sum(one.count for one in shared.cards)
+    totals = {
+        "mine": mine.count,
+        "others": shared.owned_count - mine.count,
+        "waiting": sum(one.waiting for one in fitting) - grouped,
+    }
+    snoozed = snoozed if "mine" in shown else []
+    carried = {"mine": len(mine.rows), "waiting": len(waiting), "others": len(others)}
     return {
         "lists": shown,
         "snoozed": snoozed,
         "totals": totals,
-        "more": {name: max(0, totals[name] - len(found)) for name, found in lists.items()},
-        "cards": cards,
-        "reviews": reviews,
-        "cursor": f"{cursor[0]}.{cursor[1]}",
+        "more": {name: max(0, totals[name] - carried[name]) for name in shown},
+        "cards": shared.cards,
+        "reviews": shared.reviews,
+        "to_read": await _to_read(visit) if shared.replies else 0,
         "filters": filters,
         "address": address_of(filters),
-        **_counts(visit, filters, facets, fitting),
+        **shared.counts,
     }
 
 
-def _shown(visit: Visit, row: Row[Any], grades: frozenset[str], unread: Collection[int]) -> dict[str, Any]:
-    can = what_can(row, visit.actor)
-    return {
-        "row": row,
-        "can": can,
-        "may_take": row.grade is None or row.grade in grades or row.grade in URGENT,
-        "movable": row.grade not in URGENT and (row.state == "waiting" or can.own),
-        "last": last_words(row),
-        **why_here(row),
-        # Words of a sensitive chat are shown to those only who may read it.
-        **({"last": "", "words": [], "asks": True} if row.id in unread else {}),
-    }
+async def _to_read(visit: Visit) -> int:
+    """How many replies wait for the caller as a second person."""
+    async with visit.core.store.read() as connection:
+        found = await list_open(connection, visit.actor, visit.core.approvals.rule)
+    return sum(not one.is_mine for one in found)
 
 
 def _is_snoozed(row: Row[Any]) -> bool:
@@ -172,20 +158,6 @@ def _counts(
     }
 
 
-def why_here(row: Any) -> dict[str, Any]:
-    """The newest reason of the grade it has: the words that fired and every net that found it."""
-    reasons = list(row.reasons or ())
-    of_grade = [reason for reason in reasons if reason.get("category") == row.category] or reasons
-    words: list[str] = []
-    for reason in of_grade:
-        if reason.get("net") != "understanding":
-            words.extend(word for word in reason.get("words", ()) if word not in words)
-    return {
-        "words": words[:6],
-        "nets": list(dict.fromkeys(reason.get("net", "") for reason in reasons)),
-    }
-
-
 async def queue_page(visit: Visit) -> HTTPResponse:
     """The whole page."""
     return await _page(visit)
@@ -193,20 +165,29 @@ async def queue_page(visit: Visit) -> HTTPResponse:
 
 async def _page(visit: Visit, status: int = 200, **values: Any) -> HTTPResponse:
     teams = visit.core.content.current.teams.get("teams", {})
-    return visit.page(
-        "queue.html",
-        status,
-        tab="queue",
-        press=secrets.token_hex(8),
-        teams=[(key, team["name"]) for key, team in teams.items()],
-        **values,
-        **await _read(visit),
+    found = await _read(visit)
+    return _filled(
+        visit,
+        visit.page(
+            "queue.html",
+            status,
+            tab="queue",
+            press=secrets.token_hex(8),
+            teams=[(key, team["name"]) for key, team in teams.items()],
+            **values,
+            **found,
+        ),
     )
+
+
+def _filled(visit: Visit, response: HTTPResponse) -> HTTPResponse:
+    response.body = visit.console.lists.filled(response.body or b"", visit.session.csrf)
+    return response
 
 
 async def queue_rows(visit: Visit) -> HTTPResponse:
     """What changes on it."""
-    return visit.page("parts/queue-rows.html", **await _read(visit))
+    return _filled(visit, visit.page("parts/queue-rows.html", **await _read(visit)))
 
 
 async def take_next(visit: Visit) -> HTTPResponse:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Row, and_, func, or_, select
+from sqlalchemy import Row, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from bot.handover.queue import visible
+from bot.handover.queue import sight_of, visible
 from bot.messages import URGENT, Actor
 from bot.store.record import now
-from bot.store.tables import Audit, Conversation, Draft, Event, Person, Staff
+from bot.store.tables import Audit, Conversation, Event, Person, Staff
 
 RECENT = timedelta(days=2)
 
@@ -27,8 +27,23 @@ async def visible_of(connection: AsyncConnection, ids: Iterable[int], actor: Act
     return set((await connection.execute(query)).scalars())
 
 
+async def standing_of(connection: AsyncConnection, ids: Iterable[int], actor: Actor) -> dict[int, Row[Any]]:
+    """How those of these conversations stand that `actor` may see: state, grade, owner, seal."""
+    wanted = sorted(set(ids))
+    if not wanted:
+        return {}
+    query = select(
+        Conversation.id, Conversation.state, Conversation.grade, Conversation.owner_id, Conversation.sealed
+    ).where(Conversation.id.in_(wanted), visible(actor))
+    found: Any = (await connection.execute(query)).all()
+    return {row.id: row for row in found}
+
+
 async def list_recent(connection: AsyncConnection, actor: Actor, state: str) -> list[Row[Any]]:
     """Conversations of the last two days that the assistant has, or that are closed."""
+    since = now() - RECENT
+    # Whoever wrote since then was closed since then: of years of closed ones only those are looked at.
+    recent = [Conversation.closed_at > since] if state == "closed" else []
     query = (
         select(
             Conversation.__table__,
@@ -39,7 +54,8 @@ async def list_recent(connection: AsyncConnection, actor: Actor, state: str) -> 
         .outerjoin(Staff, Staff.id == Conversation.closed_owner_id)
         .where(
             Conversation.state == state,
-            Conversation.last_inbound_at > now() - RECENT,
+            Conversation.last_inbound_at > since,
+            *recent,
             visible(actor),
         )
         .order_by(Conversation.last_inbound_at.desc(), Conversation.id.desc())
@@ -64,14 +80,6 @@ async def read_conversation(connection: AsyncConnection, conversation_id: int) -
     return (await connection.execute(query)).one_or_none()
 
 
-async def read_draft(connection: AsyncConnection, conversation_id: int, actor: Actor) -> str:
-    """What `actor` has typed there and not sent."""
-    query = select(Draft.text).where(
-        Draft.conversation_id == conversation_id, Draft.staff_id == actor.staff_id
-    )
-    return (await connection.execute(query)).scalar_one_or_none() or ""
-
-
 @dataclass(frozen=True, slots=True)
 class Alarm:
     """One P1 that this member of staff has to know of. `rings` until somebody looks."""
@@ -85,37 +93,48 @@ class Alarm:
     alert: int
 
 
-async def list_alarms(connection: AsyncConnection, actor: Actor) -> list[Alarm]:
+@dataclass(frozen=True, slots=True)
+class Danger:
+    """What rings and who has fallen silent, for all who see the same: each reader is told a part of it."""
+
+    urgent: Sequence[Row[Any]]
+    """Every P1 that waits or has an owner."""
+    alerts: Mapping[int, tuple[datetime, int]]
+    silent: Sequence[Row[Any]]
+    looks: Mapping[int, Mapping[int, datetime]]
+    """When each member of staff last looked, by conversation."""
+
+
+async def read_danger(connection: AsyncConnection, actor: Actor) -> Danger:
+    """All that `actor` may see of it."""
+    query: Any = (
+        select(
+            Conversation.id, Conversation.reference, Conversation.category, Conversation.state,
+            Conversation.owner_id, Conversation.waiting_since, Conversation.opened_at,
+        )
+        .where(Conversation.grade == "P1", visible(actor), Conversation.state.in_(("waiting", "human")))
+        .order_by(Conversation.waiting_since, Conversation.id)
+    )  # fmt: skip
+    rows = list((await connection.execute(query)).all())
+    silent = await _all_silent(connection, actor)
+    ids = [row.id for row in rows]
+    alerts = await _last_alerts(connection, ids) if ids else {}
+    return Danger(rows, alerts, silent, await _looks(connection, {*ids, *(row.id for row in silent)}))
+
+
+def alarms_of(danger: Danger, actor: Actor) -> list[Alarm]:
     """The P1s that wait, and those whose owner (or, for a supervisor, anybody) has not looked since.
 
     One that waits is quiet once any member of staff has opened or acknowledged it; one that is
     owned once `actor` has. A listing in the queue is not looking.
     """
-    mine = Conversation.owner_id == actor.staff_id
-    owned = Conversation.state == "human"
-    if actor.role != "supervisor":
-        owned = and_(owned, mine)
-    rows = (
-        await connection.execute(
-            select(
-                Conversation.id, Conversation.reference, Conversation.category, Conversation.state,
-                Conversation.waiting_since, Conversation.opened_at,
-            )
-            .where(
-                Conversation.grade == "P1", visible(actor), or_(Conversation.state == "waiting", owned)
-            )
-            .order_by(Conversation.waiting_since, Conversation.id)
-        )
-    ).all()  # fmt: skip
-    if not rows:
-        return []
-    alerts = await _last_alerts(connection, [row.id for row in rows])
-    looked = await _last_looks(connection, [row.id for row in rows], None)
-    own = await _last_looks(connection, [row.id for row in rows], actor.staff_id)
     alarms = []
-    for row in rows:
-        at, event_id = alerts.get(row.id, (row.waiting_since or row.opened_at, 0))
-        seen = (looked if row.state == "waiting" else own).get(row.id)
+    for row in danger.urgent:
+        if row.state == "human" and actor.role != "supervisor" and row.owner_id != actor.staff_id:
+            continue
+        at, event_id = danger.alerts.get(row.id, (row.waiting_since or row.opened_at, 0))
+        looks = danger.looks.get(row.id, {})
+        seen = max(looks.values(), default=None) if row.state == "waiting" else looks.get(actor.staff_id or 0)
         rings = seen is None or seen < at
         if rings or row.state == "waiting":
             since = row.waiting_since or row.opened_at
@@ -152,52 +171,66 @@ class Silence:
     alert: int
 
 
+async def list_alarms(connection: AsyncConnection, actor: Actor) -> list[Alarm]:
+    """What `alarms_of` says, read for one alone."""
+    return alarms_of(await read_danger(connection, sight_of(actor)), actor)
+
+
 async def list_quiet(connection: AsyncConnection, actor: Actor) -> list[Silence]:
-    """The people in danger who fell silent, for their owner and for supervisors, until `actor` has looked."""
-    whose = [] if actor.role == "supervisor" else [Conversation.owner_id == actor.staff_id]
-    rows = (
-        await connection.execute(
-            select(
-                Conversation.id, Conversation.reference, Conversation.category, Conversation.grade,
-                Conversation.last_inbound_at, func.max(Event.id).label("alert"),
-                func.max(Event.at).label("told_at"),
-            )
-            .join(Event, Event.conversation_id == Conversation.id)
-            .where(
-                Conversation.state.in_(("waiting", "human")), Conversation.grade.in_(sorted(URGENT)),
-                visible(actor), Event.kind == "alert", Event.data["reason"].as_string() == "quiet",
-                Event.at > Conversation.last_inbound_at, *whose,
-            )
-            .group_by(
-                Conversation.id, Conversation.reference, Conversation.category, Conversation.grade,
-                Conversation.last_inbound_at,
-            )
-            .order_by(Conversation.grade, Conversation.last_inbound_at)
+    """What `silences_of` says, read for one alone."""
+    return silences_of(await read_danger(connection, sight_of(actor)), actor)
+
+
+async def _all_silent(connection: AsyncConnection, actor: Actor) -> list[Row[Any]]:
+    query: Any = (
+        select(
+            Conversation.id, Conversation.reference, Conversation.category, Conversation.grade,
+            Conversation.owner_id, Conversation.last_inbound_at, func.max(Event.id).label("alert"),
+            func.max(Event.at).label("told_at"),
         )
-    ).all()  # fmt: skip
-    looked = await _last_looks(connection, [row.id for row in rows], actor.staff_id) if rows else {}
+        .join(Event, Event.conversation_id == Conversation.id)
+        .where(
+            Conversation.state.in_(("waiting", "human")), Conversation.grade.in_(sorted(URGENT)),
+            visible(actor), Event.kind == "alert", Event.data["reason"].as_string() == "quiet",
+            Event.at > Conversation.last_inbound_at,
+        )
+        .group_by(
+            Conversation.id, Conversation.reference, Conversation.category, Conversation.grade,
+            Conversation.owner_id, Conversation.last_inbound_at,
+        )
+        .order_by(Conversation.grade, Conversation.last_inbound_at)
+    )  # fmt: skip
+    return list((await connection.execute(query)).all())
+
+
+def silences_of(danger: Danger, actor: Actor) -> list[Silence]:
+    """The people in danger who fell silent, for their owner and for supervisors, until `actor` has looked."""
     return [
         Silence(row.id, row.reference, row.category, row.grade, row.last_inbound_at, row.alert)
-        for row in rows
-        if row.id not in looked or looked[row.id] < row.told_at
+        for row in danger.silent
+        if (actor.role == "supervisor" or row.owner_id == actor.staff_id)
+        and (
+            (looked := danger.looks.get(row.id, {}).get(actor.staff_id or 0)) is None or looked < row.told_at
+        )
     ]
 
 
 LOOKS = ("open", "acknowledge", "claim", "accept", "take_over", "reply", "reply.again", "note", "grade")
 
 
-async def _last_looks(
-    connection: AsyncConnection, ids: Sequence[int], staff_id: int | None
-) -> dict[int, datetime]:
-    query = (
-        select(Audit.conversation_id, func.max(Audit.at))
-        .where(Audit.conversation_id.in_(ids), Audit.staff_id.is_not(None), Audit.action.in_(LOOKS))
-        .group_by(Audit.conversation_id)
+async def _looks(connection: AsyncConnection, ids: Iterable[int]) -> dict[int, dict[int, datetime]]:
+    found: dict[int, dict[int, datetime]] = {}
+    wanted = sorted(set(ids))
+    if not wanted:
+        return found
+    rows = await connection.execute(
+        select(Audit.conversation_id, Audit.staff_id, func.max(Audit.at).label("at"))
+        .where(Audit.conversation_id.in_(wanted), Audit.staff_id.is_not(None), Audit.action.in_(LOOKS))
+        .group_by(Audit.conversation_id, Audit.staff_id)
     )
-    if staff_id is not None:
-        query = query.where(Audit.staff_id == staff_id)
-    rows = await connection.execute(query)
-    return {row[0]: row[1] for row in rows if row[0] is not None}
+    for row in rows:
+        found.setdefault(int(row.conversation_id or 0), {})[int(row.staff_id or 0)] = row.at
+    return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -129,11 +129,14 @@ class Writing:
             if row is None or not await may_open(connection, row, visit.actor):
                 raise NoSuchChatError
         text = visit.field("text", LONGEST_REPLY)
-        found = self._guard.current.find(text)
-        values = shown(text, found, row.grade)
+        values = self.look(text, row.grade)
         if values["seen"] == visit.field("seen", 64):
             return empty(status=204)
         return visit.page("parts/writing.html", writing=values)
+
+    def look(self, text: str, grade: str | None) -> dict[str, Any]:
+        """What the guard finds in a text, and how to write it more plainly, as a page shows it."""
+        return shown(text, self._guard.current.find(text), grade)
 
     def _hints(self, text: str) -> Iterator[Finding]:
         plain = self._plain

@@ -57,7 +57,12 @@ async def give_code(visit: Visit) -> HTTPResponse:
         raise
     except RefusedError as error:
         return visit.page("second-factor.html", 422, problem=str(error), next=next_page)
-    return with_cookie(redirect(next_page, status=303), token, secure=visit.core.settings.secure_cookies)
+    return with_cookie(
+        redirect(next_page, status=303),
+        token,
+        secure=visit.core.settings.secure_cookies,
+        name=visit.console.cookie,
+    )
 
 
 async def recovery_page(visit: Visit) -> HTTPResponse:
@@ -81,7 +86,7 @@ async def give_recovery(visit: Visit) -> HTTPResponse:
     except RefusedError as error:
         return visit.page("second-factor-recovery.html", 422, problem=str(error), next=next_page)
     response = redirect("/desk/account?used=1", status=303)
-    return with_cookie(response, token, secure=visit.core.settings.secure_cookies)
+    return with_cookie(response, token, secure=visit.core.settings.secure_cookies, name=visit.console.cookie)
 
 
 async def set_up_page(visit: Visit) -> HTTPResponse:
@@ -109,7 +114,12 @@ async def set_up(visit: Visit) -> HTTPResponse:
     except RefusedError as error:
         return _set_up(visit, await second_factor.begin(visit.session), next_page, str(error))
     visit.found = await visit.console.sessions.find(token)
-    return with_cookie(_codes(visit, codes, next_page), token, secure=visit.core.settings.secure_cookies)
+    return with_cookie(
+        _codes(visit, codes, next_page),
+        token,
+        secure=visit.core.settings.secure_cookies,
+        name=visit.console.cookie,
+    )
 
 
 def _set_up(visit: Visit, setting_up: SettingUp, next_page: str, problem: str = "") -> HTTPResponse:

@@ -69,4 +69,6 @@ async def end(visit: Visit) -> HTTPResponse:
     if await visit.console.sessions.sign_out(session):
         # Whatever came to them in this very moment.
         await visit.core.desk.hand_back_all(session.staff_id, actor_of(session), "signed out")
-    return without_cookie(visit.go("/desk/sign-in"), secure=visit.core.settings.secure_cookies)
+    return without_cookie(
+        visit.go("/desk/sign-in"), secure=visit.core.settings.secure_cookies, name=visit.console.cookie
+    )

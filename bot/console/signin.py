@@ -69,7 +69,7 @@ async def come_in(visit: Visit, token: str, next_page: str) -> HTTPResponse:
     if session is not None and session.owes:
         next_page = owed_page(session.owes, next_page)
     response = redirect(next_page, status=303)
-    return with_cookie(response, token, secure=visit.core.settings.secure_cookies)
+    return with_cookie(response, token, secure=visit.core.settings.secure_cookies, name=visit.console.cookie)
 
 
 def owed_page(owes: str, next_page: str) -> str:
@@ -88,7 +88,7 @@ async def sign_out(visit: Visit) -> HTTPResponse:
     """End the session. With the last open page of a person their chats go back to the queue."""
     await _end(visit)
     response = redirect("/desk/sign-in", status=303)
-    return without_cookie(response, secure=visit.core.settings.secure_cookies)
+    return without_cookie(response, secure=visit.core.settings.secure_cookies, name=visit.console.cookie)
 
 
 async def locked_page(visit: Visit) -> HTTPResponse:
@@ -117,7 +117,7 @@ async def unlock(visit: Visit) -> HTTPResponse:
     except SignInRefusedError as error:
         return visit.page("locked.html", 422, problem=str(error), next=next_page)
     response = redirect(next_page, status=303)
-    return with_cookie(response, token, secure=visit.core.settings.secure_cookies)
+    return with_cookie(response, token, secure=visit.core.settings.secure_cookies, name=visit.console.cookie)
 
 
 async def here(visit: Visit) -> HTTPResponse:

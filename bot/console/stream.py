@@ -1,8 +1,8 @@
 """The stream of events: one for each browser, shared by its tabs, with no gap after a reconnect.
 
 An event says which conversation changed, never what was said; the page fetches that. It goes only
-to who may open the conversation. The stream is also the page's sign of life, and it tells the page
-when its session was locked or has ended.
+to who may open the conversation. `tell` is what a page may call out beside itself. The stream is also
+the page's sign of life, and it tells the page when its session was locked or has ended.
 """
 
 from __future__ import annotations
@@ -11,24 +11,29 @@ import asyncio
 import json
 import re
 import time
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sanic import HTTPResponse
 from sanic.response import BaseHTTPResponse
+from sqlalchemy import Row
 
-from bot.accounts import actor_of
-from bot.console.reading import visible_of
+from bot.accounts import Session, actor_of
+from bot.console.concerns import unaltered
+from bot.console.looks import BATCH
+from bot.console.notices import DANGER, notice_of
 from bot.console.visit import ANSWERING, HEADERS, Routes, Visit
 from bot.errors import RefusedError, StoreUnavailableError
+from bot.handover.queue import sight_of
+from bot.handover.viewing import bell_of
 from bot.store.bell import wait_any
-from bot.store.record import Cursor, events_after, latest_cursor
+from bot.store.record import Cursor, latest_cursor
 
 POLL_SECONDS = 2.0
 PING_SECONDS = 15.0
 SEEN_SECONDS = 20.0
 GATHER_SECONDS = 0.15
 """At most so often one page looks: many who write at once must not make every desk look for each."""
-BATCH = 500
 
 _CURSOR = re.compile(r"([0-9]{1,18})\.([0-9]{1,18})")
 
@@ -80,12 +85,21 @@ async def stream(visit: Visit) -> HTTPResponse | None:
     return None
 
 
+def _keeps(
+    shown: Mapping[int, Sequence[Row[Any]]], chat: int, may: Mapping[int, Row[Any]], session: Session
+) -> dict[str, list[str]]:
+    """The parts of a page that need not come anew, if there are any."""
+    parts = unaltered(shown[chat], may[chat], session.staff_id, session.role) if chat in shown else []
+    return {"keeps": parts} if parts else {}
+
+
 async def _follow(visit: Visit, response: BaseHTTPResponse, cursor: Cursor) -> None:
-    store, sessions = visit.core.store, visit.console.sessions
+    sessions = visit.console.sessions
     ready = False
     sent_at = time.monotonic()
     seen_at = 0.0
-    with visit.core.bell.subscribe("event") as ear:
+    bell, viewers = visit.core.bell, bell_of(visit.session.staff_id)
+    with bell.subscribe("event", viewers) as ear, bell.subscribe(viewers) as looked_on:
         while True:
             try:
                 session = await sessions.by_id(visit.session.id)
@@ -97,24 +111,39 @@ async def _follow(visit: Visit, response: BaseHTTPResponse, cursor: Cursor) -> N
                 if time.monotonic() - seen_at > SEEN_SECONDS:
                     await sessions.seen(session)
                     seen_at = time.monotonic()
-                async with store.read() as connection:
-                    events = await events_after(connection, cursor, limit=BATCH)
-                    ids = {event.conversation_id for event in events if event.conversation_id is not None}
-                    may = await visible_of(connection, ids, actor_of(session))
+                events, may = await visit.console.looks.ask(cursor, sight_of(actor_of(session)))
             except StoreUnavailableError:
                 # The browser sees the end, tells its reader, and comes back by itself.
                 break
             changed: dict[int, set[str]] = {}
+            tell: dict[int, dict[str, str]] = {}
+            shown: dict[int, list[Row[Any]]] = {}
             for event in events:
                 cursor = (event.xid, event.id)
                 if event.conversation_id in may:
+                    shown.setdefault(event.conversation_id, []).append(event)
                     changed.setdefault(event.conversation_id, set()).add(event.kind)
+                    notice = notice_of(event, may[event.conversation_id], session.staff_id)
+                    if notice is not None and tell.get(event.conversation_id, {}).get("tell") != DANGER:
+                        tell[event.conversation_id] = notice
                 elif event.kind == "conversation.sealed" and event.data.get("was") == session.staff_id:
                     # It was theirs and is not any more: their page has to go, and is not told why.
                     changed.setdefault(event.conversation_id, set()).add("conversation.owner")
             text = "".join(
-                _say("change", {"chat": chat, "kinds": sorted(kinds)}) for chat, kinds in changed.items()
+                _say(
+                    "change",
+                    {
+                        "chat": chat,
+                        "kinds": sorted(kinds),
+                        **tell.get(chat, {}),
+                        **_keeps(shown, chat, may, session),
+                    },
+                )
+                for chat, kinds in changed.items()
             )
+            if looked_on.is_set():
+                looked_on.clear()
+                text += _say("viewers", {})
             if events:
                 text += _say("place", {}, cursor)
             if not ready and len(events) < BATCH:

@@ -7,13 +7,11 @@ from typing import Any
 
 from sanic import HTTPResponse
 from sqlalchemy import select
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.console.visit import ANSWERING, Routes, Visit, status_of
 from bot.conversations.desk import LONGEST_REPLY
 from bot.errors import NotAllowedError, RefusedError
 from bot.handover import surges
-from bot.messages import Actor
 from bot.store.tables import Staff, Surge
 
 LONGEST_SAMPLE = 300
@@ -33,11 +31,6 @@ def add(routes: Routes) -> None:
     routes.post(f"{card}/approve", approve, ANSWERING)
     routes.post(f"{card}/return", give_back, ANSWERING)
     routes.post(f"{card}/out", take_out, ANSWERING)
-
-
-async def cards(connection: AsyncConnection, actor: Actor) -> list[surges.Card]:
-    """The cards of the queue."""
-    return await surges.list_cards(connection, actor)
 
 
 async def page(visit: Visit, surge_id: int) -> HTTPResponse:

@@ -21,6 +21,8 @@ from sanic.exceptions import SanicException
 from sanic.response import empty, redirect
 
 from bot.accounts import ROLES, Administration, SecondFactor, Session, Sessions, actor_of
+from bot.console.lists import Lists
+from bot.console.looks import Looks
 from bot.console.pages import Pages
 from bot.core import Core
 from bot.errors import NoSuchChatError, NotAllowedError, RefusedError, StaleError, UnavailableError
@@ -33,6 +35,9 @@ log = structlog.get_logger(__name__)
 COOKIE = "desk_session"
 COOKIE_PATH = "/desk"
 COOKIE_SECONDS = 12 * 3600
+LOOK_COOKIE = "desk_look"
+LOOKS = ("light", "dark")
+"""What a reader may choose for a browser; without a choice the device decides."""
 
 EVERYBODY = frozenset[str]()
 """Nobody has to be signed in."""
@@ -76,6 +81,10 @@ class Console:
         )
         self.administration = Administration(core.store, core.desk)
         self.pages = Pages(core)
+        self.cookie = COOKIE
+        """The name of the session's cookie."""
+        self.looks = Looks(core.store)
+        self.lists = Lists(core, self.pages)
 
 
 @dataclass(slots=True)
@@ -137,8 +146,18 @@ class Visit:
             raise RefusedError("This page is not up to date. Load it again.")
         return int(value)
 
+    def maybe_whole(self, name: str) -> int | None:
+        """The same where the field may be missing: None.
+
+        Raises:
+            RefusedError: it is no number.
+        """
+        return self.whole(name) if self.field(name, 18) else None
+
     def page(self, template: str, status: int = 200, **values: Any) -> HTTPResponse:
         """A whole page, or a part of one."""
+        look = self.request.cookies.get(LOOK_COOKIE)
+        values["look"] = look if look in LOOKS else ""
         text = self.console.pages.render(template, self.found, self.request.path, **values)
         return html_response(text, status=status)
 
@@ -236,7 +255,7 @@ class Routes:
         request, sessions = visit.request, self.console.sessions
         if route.method == "POST" and not is_same_site(request):
             return _problem(visit, "This came from another site, so nothing was done.", 403)
-        visit.found = await sessions.find(request.cookies.get(COOKIE))
+        visit.found = await sessions.find(request.cookies.get(self.console.cookie))
         if not route.roles:
             return await handler(visit, **parts)
         if visit.found is None:
@@ -356,18 +375,18 @@ def _problem(visit: Visit, sentence: str, status: int) -> HTTPResponse:
     return visit.page("problem.html", status, problem=sentence)
 
 
-def with_cookie(response: HTTPResponse, token: str, *, secure: bool) -> HTTPResponse:
+def with_cookie(response: HTTPResponse, token: str, *, secure: bool, name: str = COOKIE) -> HTTPResponse:
     """Hand the browser its token."""
     response.add_cookie(
-        COOKIE, token, path=COOKIE_PATH, httponly=True, samesite="Strict", secure=secure,
+        name, token, path=COOKIE_PATH, httponly=True, samesite="Strict", secure=secure,
         max_age=COOKIE_SECONDS,
     )  # fmt: skip
     return response
 
 
-def without_cookie(response: HTTPResponse, *, secure: bool) -> HTTPResponse:
+def without_cookie(response: HTTPResponse, *, secure: bool, name: str = COOKIE) -> HTTPResponse:
     """Take the token away."""
     response.add_cookie(
-        COOKIE, "", path=COOKIE_PATH, httponly=True, samesite="Strict", secure=secure, max_age=0
+        name, "", path=COOKIE_PATH, httponly=True, samesite="Strict", secure=secure, max_age=0
     )
     return response

@@ -27,6 +27,7 @@ from bot.errors import AssistantUnavailableError, StoreUnavailableError
 from bot.handover import ownership
 from bot.handover.incident import is_waived, reported_at
 from bot.handover.ownership import WAIT_LIMITS
+from bot.handover.queue import OWNED
 from bot.handover.shift import able_staff, present_staff
 from bot.messages import ASSISTANT, CLOCK, URGENT, Hit
 from bot.store import Bell, Store
@@ -290,9 +291,9 @@ class Clocks:
         """
         async with self._store.read() as connection:
             able, present = await able_staff(connection), await present_staff(connection)
-            rows = await connection.execute(
-                select(Conversation.__table__).where(Conversation.state == "human").limit(1000)
-            )
+            # Whoever is at the desk and may answer has left nobody alone: at a big desk that is nearly all.
+            gone = or_(Conversation.owner_id.is_(None), Conversation.owner_id.not_in(sorted(able & present)))
+            rows = await connection.execute(select(Conversation.__table__).where(OWNED, gone).limit(1000))
             late = [row.id for row in rows.all() if await _is_left_alone(connection, row, able, present)]
         count = 0
         for conversation_id in late:

@@ -11,21 +11,27 @@ from datetime import timedelta
 from typing import Any
 
 import structlog
-from sqlalchemy import Row, delete, insert, select, update
+from sqlalchemy import Row, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.assistant.client import Assistant
-from bot.conversations import calls, closing, outbound, quiet
+from bot.conversations import approval, calls, closing, drafts, outbound, quiet
 from bot.conversations.calls import Call
 from bot.conversations.closing import Closing
 from bot.conversations.limits import Limits, wake
 from bot.conversations.outbox import OutboxSender
 from bot.conversations.words import Words
-from bot.errors import AssistantUnavailableError, NotAllowedError, RefusedError, StaleError
+from bot.errors import (
+    AssistantUnavailableError,
+    NoSuchChatError,
+    NotAllowedError,
+    RefusedError,
+    StaleError,
+)
 from bot.handover import measures, ownership, reassign, seals, sensitive
-from bot.handover.clock import staff_replied
-from bot.handover.queue import get_for, may_open
+from bot.handover.approval import Rule
+from bot.handover.queue import get_for, may_open, see
 from bot.handover.sensitive import Sensitive
 from bot.messages import URGENT, Actor, Grade, Hit, is_higher
 from bot.safety.guard import LiveGuard, held_back
@@ -37,9 +43,8 @@ from bot.store.record import (
     add_outbox,
     change_conversation,
     now,
-    upsert,
 )
-from bot.store.tables import Conversation, Draft, Message, Note, Outbox
+from bot.store.tables import Conversation, Message, Note, Outbox
 
 log = structlog.get_logger(__name__)
 
@@ -107,14 +112,24 @@ class Desk:
         return row
 
     async def reply(
-        self, conversation_id: int, actor: Actor, text: str, epoch: int | None = None, override: str = ""
-    ) -> int:
+        self,
+        conversation_id: int,
+        actor: Actor,
+        text: str,
+        epoch: int | None = None,
+        override: str = "",
+        *,
+        seen: int | None = None,
+    ) -> int | None:
         """Accept a reply of the owner; from here on it is always sent. Returns its outbox id.
 
-        `override` is why it has to leave although it holds what the guard would keep back.
+        None: a second person reads it first (`bot/conversations/approval.py`), and nothing was sent.
+
+        `override` is why it has to leave although it holds what the guard would keep back. `epoch` and
+        `seen` are those of the page that it was written on, as for `drafts.must_be_current`.
 
         Raises:
-            StaleError: the caller does not own the conversation (any more).
+            StaleError: the caller does not own the conversation (any more), or the page is behind.
             GuardedError: it holds what must not leave, and there is no reason.
             RefusedError: there is nothing to send, or too much.
         """
@@ -128,17 +143,17 @@ class Desk:
             row = await get_for(connection, conversation_id, actor)
             if row.state != "human" or row.owner_id != actor.staff_id:
                 raise StaleError("You do not have this chat. Your text is kept here, not sent.")
+            await drafts.must_be_current(connection, row, seen=seen, epoch=epoch)
             findings = outbound.decide(found, row.grade, override)
-            outbox_id = await add_outbox(
-                connection, row, "staff", text, epoch=row.epoch, author_id=actor.staff_id
-            )
-            await staff_replied(connection, row, actor)
-            await quiet.watch(connection, row, self._words.content.current.clock)
-            await add_audit(connection, actor, "reply", row.id, row.epoch, outbox=outbox_id)
-            await outbound.note(connection, row, actor, findings, override, outbox=outbox_id)
-            await connection.execute(
-                delete(Draft).where(Draft.staff_id == actor.staff_id, Draft.conversation_id == row.id)
-            )
+            content, rule = self._words.content.current, Rule.of(self._words.content.current.teams)
+            outbox_id = None
+            if rule.asks(row):
+                await approval.ask(connection, row, actor, text, findings, override, rule)
+            else:
+                outbox_id = await outbound.send(
+                    connection, row, actor, text, content.clock, findings=findings, override=override
+                )
+            await drafts.end(connection, row.id, actor, "reply")
         self._ring()
         return outbox_id
 
@@ -167,6 +182,7 @@ class Desk:
             again = await add_outbox(
                 connection, row, "staff", old.text, epoch=row.epoch, author_id=actor.staff_id
             )
+            await quiet.watch(connection, row, self._words.content.current.clock)
             await connection.execute(update(Outbox).where(Outbox.id == outbox_id).values(detail=SENT_AGAIN))
             await add_audit(
                 connection, actor, "reply.again", row.id, row.epoch, outbox=outbox_id, again=again
@@ -197,34 +213,39 @@ class Desk:
                     .returning(Note.id)
                 )
             ).scalar_one()  # fmt: skip
+            await drafts.end(connection, row.id, actor, "note")
             await add_audit(connection, actor, "note", row.id, row.epoch, note=note_id)
             await add_event(connection, row.id, "note.added", {"note": note_id})
         self._ring()
         return int(note_id)
 
-    async def draft(self, conversation_id: int, actor: Actor, text: str) -> None:
-        """Keep what is typed and not sent, for that member of staff alone."""
-        if actor.staff_id is None:
-            return
+    async def draft(
+        self, conversation_id: int, actor: Actor, text: str, kind: drafts.Kind = "reply"
+    ) -> drafts.Kept:
+        """Keep what is typed and not sent, for that member of staff; see `bot/conversations/drafts.py`.
+
+        Raises:
+            NoSuchChatError: there is no such conversation for the caller.
+        """
+        async with self._store.write(quick=True) as connection:
+            row = await see(connection, conversation_id, actor)
+            if row is None or actor.staff_id is None:
+                raise NoSuchChatError
+            kept = await drafts.keep(connection, row, actor, kind, text)
+        if kept.told:
+            self._bell.ring("event")
+        return kept
+
+    async def use_draft(self, conversation_id: int, actor: Actor, author_id: int, typed: str) -> None:
+        """Put the words that somebody left unsent behind what the owner has typed.
+
+        Raises:
+            StaleError: the caller does not own the conversation.
+            RefusedError: there is no such text, or both together are too long.
+        """
         async with self._store.write() as connection:
-            if not text:
-                await connection.execute(
-                    delete(Draft).where(
-                        Draft.staff_id == actor.staff_id, Draft.conversation_id == conversation_id
-                    )
-                )
-                return
-            await connection.execute(
-                upsert(connection, Draft)
-                .values(
-                    staff_id=actor.staff_id, conversation_id=conversation_id,
-                    text=text[:LONGEST_REPLY], updated_at=now(),
-                )
-                .on_conflict_do_update(
-                    index_elements=["staff_id", "conversation_id"],
-                    set_={"text": text[:LONGEST_REPLY], "updated_at": now()},
-                )
-            )  # fmt: skip
+            row = await get_for(connection, conversation_id, actor)
+            await drafts.use(connection, row, actor, author_id, typed)
 
     async def escalate(self, conversation_id: int, actor: Actor, reason: str) -> Row[Any]:
         """Take a conversation away from the assistant by hand, into the queue (P3).
@@ -465,6 +486,7 @@ class Desk:
                     created_at=now(),
                 )
             )  # fmt: skip
+            await drafts.end(connection, row.id, actor, "transfer")
             await self._limits.settle(connection, row.id)
             if row.state == "waiting":
                 await self._notice(connection, row, actor, "transferred")

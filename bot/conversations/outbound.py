@@ -1,20 +1,23 @@
-"""Whether a reply may leave: what the guard finds in it, and who sends it all the same.
+"""Whether a reply may leave: what the guard finds in it, who sends it all the same, and what follows.
 
 Every path on which words of staff reach the public asks `allow` before they are accepted, and
-keeps `note` in the same transaction.
+keeps `note` in the same transaction. A reply in one conversation is put in line by `send`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from bot.conversations import quiet
 from bot.errors import GuardedError
+from bot.handover.clock import staff_replied
 from bot.messages import Actor, Finding
 from bot.safety.guard import Guard, held_back, kinds_of
-from bot.store.record import add_audit
+from bot.store.record import add_audit, add_outbox
 
 SHORTEST_REASON = 3
 LONGEST_REASON = 300
@@ -58,3 +61,31 @@ async def note(
         connection, actor, action, row.id, row.epoch,
         grade=row.grade, kinds=kinds_of(findings), reason=reason, **about,
     )  # fmt: skip
+
+
+async def send(
+    connection: AsyncConnection,
+    row: Row[Any],
+    author: Actor,
+    text: str,
+    clock: Mapping[str, Any],
+    *,
+    findings: tuple[Finding, ...] = (),
+    override: str = "",
+    approver: Actor | None = None,
+    **about: int,
+) -> int:
+    """Put a reply of the owner in line, with all that a reply does. Returns its outbox id.
+
+    `row` is locked by the caller, who has made sure that it may leave. With an `approver` it is they
+    who send it, and the record says so: the author may not have looked at the conversation since.
+    """
+    outbox_id = await add_outbox(connection, row, "staff", text, epoch=row.epoch, author_id=author.staff_id)
+    sender = approver or author
+    await staff_replied(connection, row, sender)
+    await quiet.watch(connection, row, clock)
+    if approver is not None:
+        about |= {"author": author.staff_id or 0, "approved_by": approver.staff_id or 0}
+    await add_audit(connection, sender, "reply", row.id, row.epoch, outbox=outbox_id, **about)
+    await note(connection, row, author, findings, override, outbox=outbox_id)
+    return outbox_id

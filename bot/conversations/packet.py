@@ -48,6 +48,10 @@ DEEDS = {
     "answered_outside": "noted an answer from outside this desk",
     "seal": "sealed it",
     "unseal": "opened the seal",
+    "approval.ask": "asked a second person to read a reply",
+    "approval.return": "gave the reply back",
+    "approval.withdraw": "took the reply back, unsent",
+    "approval.rise": "told supervisors that a reply waits to be read",
 }
 """What an audit row is called here; the others (opened, drafts, copies) say nothing of the matter."""
 

@@ -17,16 +17,18 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.assistant.content import LiveContent
 from bot.conversations import outbound
+from bot.conversations.approval import actor_now
 from bot.conversations.desk import LONGEST_REPLY, Desk
 from bot.errors import NoSuchChatError, NotAllowedError, RefusedError, StaleError
 from bot.handover import ownership, surges
+from bot.handover.approval import Rule
 from bot.handover.clock import staff_replied
 from bot.handover.queue import ANSWERING_ROLES, get_for, in_surge
-from bot.messages import GRADES, Actor
+from bot.messages import CLOCK, GRADES, Actor
 from bot.safety.guard import LiveGuard
 from bot.store import Bell, Store
-from bot.store.record import add_audit, add_due, add_event, add_outbox, now
-from bot.store.tables import Audit, Conversation, Staff, StaffTeam, Surge, SurgeMember
+from bot.store.record import add_audit, add_due, add_event, add_outbox, drop_due, now
+from bot.store.tables import Audit, Conversation, Surge, SurgeMember
 
 log = structlog.get_logger(__name__)
 
@@ -78,6 +80,11 @@ class SurgeAnswers:
                 connection, actor, "surge.write", surge=card.id, outcome=outcome or None,
                 findings=len(findings), override=override.strip()[:300],
             )  # fmt: skip
+            teams = self._content.current.teams
+            await add_due(
+                connection, surges.RISES, Rule.of(teams).rises_after(teams.get("default_team")),
+                key=f"{surges.RISES}:{card.id}", data={"surge": card.id},
+            )  # fmt: skip
             await self._tell(connection, card.id, actor)
         self._ring()
 
@@ -105,6 +112,7 @@ class SurgeAnswers:
             await connection.execute(
                 update(Surge).where(Surge.id == card.id).values(answer=None, outcome=None, asked_by=None)
             )
+            await drop_due(connection, f"{surges.RISES}:{card.id}")
             await add_audit(
                 connection, actor, "surge.return", surge=card.id, subject_id=card.asked_by,
                 reason=reason.strip()[:300],
@@ -131,6 +139,7 @@ class SurgeAnswers:
             await connection.execute(
                 update(Surge).where(Surge.id == card.id).values(approved_by=actor.staff_id, answered_at=now())
             )
+            await drop_due(connection, f"{surges.RISES}:{card.id}")
             members = await surges.members_of(connection, card.id, author)
             for row in members:
                 await add_due(
@@ -174,6 +183,31 @@ class SurgeAnswers:
             await add_event(connection, row.id, "conversation.surge", {"surge": surge_id})
 
     # ---- what is due ----------------------------------------------------------------------------
+
+    async def rise(self, due: Row[Any]) -> bool:
+        """Nobody has read an answer in time: it stands first at every supervisor's desk.
+
+        That it has risen follows from the time of this very clock (`surges.list_cards`).
+        """
+        async with self._store.write() as connection:
+            query = select(Surge.__table__).where(Surge.id == due.data["surge"])
+            card = (await connection.execute(query)).one_or_none()
+            if card is None or card.closed_at is not None or card.answer is None or card.approved_by:
+                return True
+            chats = await connection.execute(
+                select(SurgeMember.conversation_id)
+                .where(SurgeMember.surge_id == card.id, SurgeMember.left_at.is_(None))
+                .order_by(SurgeMember.conversation_id)
+                .limit(1)
+            )
+            await add_audit(connection, CLOCK, "surge.rise", surge=card.id, subject_id=card.asked_by)
+            await add_event(
+                connection,
+                chats.scalar_one_or_none(),
+                "conversation.surge",
+                {"surge": card.id, "risen": True},
+            )
+        return True
 
     async def send(self, due: Row[Any]) -> bool:
         """Send the approved answer to one conversation, once; then close it, if that was wished."""
@@ -260,16 +294,6 @@ class SurgeAnswers:
 def _must_answer(actor: Actor) -> None:
     if actor.staff_id is None or actor.role not in ANSWERING_ROLES:
         raise NotAllowedError("Your role does not allow you to answer people.")
-
-
-async def actor_now(connection: AsyncConnection, staff_id: int | None) -> Actor | None:
-    """A member of staff as they are now; None: they may not answer people any more."""
-    query = select(Staff.name, Staff.role, Staff.active).where(Staff.id == staff_id)
-    row = (await connection.execute(query)).one_or_none()
-    if row is None or not row.active or row.role not in ANSWERING_ROLES:
-        return None
-    teams = await connection.execute(select(StaffTeam.team).where(StaffTeam.staff_id == staff_id))
-    return Actor(row.name, staff_id, row.role, frozenset(teams.scalars()))
 
 
 def never_grouped(content: LiveContent, hidden: Callable[[str], bool], categories: list[str]) -> set[str]:

@@ -16,6 +16,7 @@ from sqlalchemy import Row, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.errors import NoSuchChatError, NotAllowedError, RefusedError, StaleError
+from bot.handover.approval import end_with_owner
 from bot.handover.queue import ANSWERING_ROLES as ANSWERING_ROLES
 from bot.handover.queue import get_for, grades_of
 from bot.handover.seals import Sealing, is_sealed_team, sealed_targets, sealing_of
@@ -154,6 +155,15 @@ async def _tell_sealed(
     )  # fmt: skip
     # `was`: the page of who had it has to go, and no other event tells them.
     await add_event(connection, after.id, "conversation.sealed", {"was": before.owner_id})
+    await _end_approval(connection, before, after, actor, "seal")
+
+
+async def _end_approval(
+    connection: AsyncConnection, before: Row[Any], after: Row[Any], actor: Actor, why: str
+) -> None:
+    """Whoever lost a conversation sends nothing in it any more: no reply of theirs waits to be read."""
+    if before.owner_id is not None and before.owner_id != after.owner_id:
+        await end_with_owner(connection, after, actor, why)
 
 
 async def _open_one(connection: AsyncConnection, closed: Row[Any]) -> Row[Any]:
@@ -265,6 +275,7 @@ async def _owner_changed(
         "conversation.owner",
         {"action": action, "state": after.state, "owner": after.owner_id, "was": before.owner_id},
     )
+    await _end_approval(connection, before, after, actor, action)
 
 
 async def release(connection: AsyncConnection, conversation_id: int, actor: Actor) -> Row[Any]:

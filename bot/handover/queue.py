@@ -20,6 +20,15 @@ LARGEST_ID = 2**63 - 1
 """The largest number that the databases hold as an id."""
 
 
+def sight_of(actor: Actor) -> Actor:
+    """Nobody in particular, who sees just what `actor` sees.
+
+    `visible` asks for the role and the teams and for nothing else: those who agree in both can be
+    answered by one reading. `0` is nobody's id, and owns nothing.
+    """
+    return Actor("", 0, actor.role, actor.teams)
+
+
 def visible(actor: Actor) -> Any:
     """The condition that `actor` may see a conversation: the one of every list, page, count and event.
 
@@ -150,19 +159,20 @@ async def list_queue(
     filters: Filters | None = None,
     state: str = "",
     grouped: bool = False,
+    owners: Collection[int] = (),
     limit: int = 200,
 ) -> list[Row[Any]]:
     """Waiting and owned conversations that `actor` may see: waiting first, then as `ORDER` says.
 
-    `state` is waiting, mine, others or empty for all. `grouped` leaves out what the card of a surge
-    shows. Columns: those of the conversation, `owner_name`, `person_name`, `last_text`, `folded` (the
+    `state` is waiting, mine, others or empty for all; `owners` stand in the place of `actor` for what is
+    mine. `grouped` leaves out what the card of a surge shows. Columns: those of the conversation, `owner_name`, `person_name`, `last_text`, `folded` (the
     text is hidden until asked for).
     """
     filters = filters or Filters()
     which: dict[str, Any] = {
         "": Conversation.state.in_(("waiting", "human")),
         "waiting": WAITING,
-        "mine": and_(OWNED, Conversation.owner_id == actor.staff_id),
+        "mine": and_(OWNED, Conversation.owner_id.in_(sorted(owners) or [actor.staff_id])),
         "others": and_(
             OWNED,
             or_(Conversation.owner_id.is_(None), Conversation.owner_id != actor.staff_id),

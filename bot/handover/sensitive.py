@@ -7,7 +7,7 @@ the reason.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -75,6 +75,20 @@ async def reasons_needed(
         )
     )
     return asked - set(given.scalars())
+
+
+async def given_reasons(connection: AsyncConnection, ids: Collection[int]) -> dict[int, set[int]]:
+    """Who of the staff has a reason on record that still counts, for each of these conversations."""
+    found: dict[int, set[int]] = {}
+    if ids:
+        rows = await connection.execute(
+            select(ReadingReason.conversation_id, ReadingReason.staff_id).where(
+                ReadingReason.conversation_id.in_(sorted(ids)), ReadingReason.until > now()
+            )
+        )
+        for row in rows:
+            found.setdefault(row.conversation_id, set()).add(row.staff_id)
+    return found
 
 
 async def must_have_reason(connection: AsyncConnection, row: Row[Any], actor: Actor, rule: Sensitive) -> None:

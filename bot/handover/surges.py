@@ -25,7 +25,7 @@ from bot.handover.queue import WAITING, in_surge, visible
 from bot.messages import CLOCK, Actor
 from bot.store import Store
 from bot.store.record import add_audit, add_event, lock_conversation, now, upsert
-from bot.store.tables import Conversation, Lease, Message, Person, Surge, SurgeMember, Team
+from bot.store.tables import Conversation, Due, Lease, Message, Person, Surge, SurgeMember, Team
 
 WITHIN = timedelta(minutes=15)
 LEAST_PEOPLE = 5
@@ -41,6 +41,8 @@ PLACED_AT_ONCE = 200
 """Conversations that one sweep puts into a card or takes out; the next one goes on."""
 HEADS = 200
 MOST_MESSAGES = 10
+RISES = "surge_rise"
+"""The clock of an answer that waits for a second person: once its time has passed, it has risen."""
 LEASE = "surges"
 LEASE_FOR = timedelta(seconds=60)
 
@@ -108,6 +110,8 @@ class Card:
     answer: str | None
     asked_by: int | None
     approved: bool
+    has_risen: bool = False
+    """Its answer has waited too long for a second person: supervisors are told."""
 
 
 async def list_cards(connection: AsyncConnection, actor: Actor) -> list[Card]:
@@ -124,13 +128,32 @@ async def list_cards(connection: AsyncConnection, actor: Actor) -> list[Card]:
         .order_by(func.count().desc(), Surge.id)
         .limit(20)
     )  # fmt: skip
+    rows = list(found.all())
+    risen = await _risen(connection, [row.id for row in rows if row.answer and row.approved_by is None])
     return [
         Card(
             row.id, row.sample, row.people, row.oldest, row.answer, row.asked_by,
-            row.approved_by is not None,
+            row.approved_by is not None, row.id in risen,
         )
-        for row in found
+        for row in rows
     ]  # fmt: skip
+
+
+async def any_answer_waits(connection: AsyncConnection) -> bool:
+    """Whether the answer of any surge waits for a second person."""
+    query = select(Surge.id).where(
+        Surge.closed_at.is_(None), Surge.answer.is_not(None), Surge.approved_by.is_(None)
+    )
+    return (await connection.execute(query.limit(1))).scalar_one_or_none() is not None
+
+
+async def _risen(connection: AsyncConnection, ids: Sequence[int]) -> set[int]:
+    """Those of these surges whose answer waits for longer than it may."""
+    if not ids:
+        return set()
+    keys = {f"{RISES}:{one}": one for one in ids}
+    late = await connection.execute(select(Due.key).where(Due.key.in_(sorted(keys)), Due.due_at <= now()))
+    return {keys[key] for key in late.scalars() if key is not None}
 
 
 async def members_of(connection: AsyncConnection, surge_id: int, actor: Actor) -> list[Row[Any]]:

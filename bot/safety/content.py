@@ -149,11 +149,13 @@ def load(folder: Path) -> Content:
     Raises:
         ContentError: a file is missing or wrong; the message names the file and the line.
     """
-    return _Compiler(folder).compile()
+    return Compiler(folder).compile()
 
 
 @dataclass(slots=True)
-class _Compiler:
+class Compiler:
+    """Reads the files of one folder, once. `proposals.py` reads one phrase more against what they hold."""
+
     folder: Path
     _file: str = ""
     _concepts: dict[str, int] = field(default_factory=dict)

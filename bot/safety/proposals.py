@@ -13,7 +13,7 @@ from typing import Any
 
 from bot.errors import ContentError
 from bot.messages import GRADES
-from bot.safety.content import CATEGORIES, Category, _Compiler
+from bot.safety.content import CATEGORIES, Category, Compiler
 from bot.safety.phrases import Rule
 from bot.safety.points import Scale
 from bot.safety.screen import Screen
@@ -63,7 +63,7 @@ def _base(folder: Path, _files: tuple[tuple[str, float], ...]) -> _Base:
     return base
 
 
-class _Base(_Compiler):
+class _Base(Compiler):
     """Reads the whole folder once, and keeps what any phrase is read against."""
 
     def __init__(self, folder: Path) -> None:
@@ -81,7 +81,7 @@ class _Base(_Compiler):
         return found
 
 
-class _Trial(_Compiler):
+class _Trial(Compiler):
     """Compiles a copy of the base with one rule in it: the proposed phrase."""
 
     def __init__(self, base: _Base, category: str, grade: str, phrase: str) -> None:

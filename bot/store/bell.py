@@ -74,16 +74,18 @@ class Bell:
             waiting.set()
 
     @contextlib.contextmanager
-    def subscribe(self, name: str) -> Iterator[asyncio.Event]:
-        """An event that is set whenever `name` rings while the block runs."""
+    def subscribe(self, *names: str) -> Iterator[asyncio.Event]:
+        """An event that is set whenever one of `names` rings while the block runs."""
         ear = asyncio.Event()
-        self._waiting[name].add(ear)
+        for name in names:
+            self._waiting[name].add(ear)
         try:
             yield ear
         finally:
-            self._waiting[name].discard(ear)
-            if not self._waiting[name]:
-                del self._waiting[name]
+            for name in names:
+                self._waiting[name].discard(ear)
+                if not self._waiting[name]:
+                    del self._waiting[name]
 
     async def _flush(self) -> None:
         while self._outgoing and self._redis is not None:

@@ -93,8 +93,9 @@ class Store:
         return create_async_engine(
             self.url,
             hide_parameters=True,
-            pool_size=pool_size,
-            max_overflow=pool_size,
+            # All of them stay: what is opened for a crowd and closed behind it costs more than the crowd asks for.
+            pool_size=2 * pool_size,
+            max_overflow=0,
             pool_timeout=BUSY_SECONDS,
             pool_pre_ping=True,
             connect_args={"timeout": BUSY_SECONDS, "command_timeout": 30},

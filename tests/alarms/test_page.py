@@ -15,7 +15,7 @@ from bot.store.tables import Alarm, AlarmAttempt, Conversation
 from tests.alarms.conftest import outside
 from tests.alarms.outside import Mailbox, Receiver
 from tests.console.serving import PASSWORD, TEAMS, Desk, serving
-from tests.support.browser import AXE, chromium
+from tests.support.browser import axe, chromium, sideways
 from tests.support.databases import SqliteTemplates
 from tests.support.passwords import light_passwords  # noqa: F401  hashes of full cost take too long
 from tests.support.world import P1
@@ -201,10 +201,8 @@ def test_the_page_works_by_keyboard_wide_and_narrow(
     assert "refused" in page.inner_text(".desk-tested")
     assert "did not get through" in page.inner_text("#alarm-warnings")
     if scripts:
-        assert page.evaluate("document.documentElement.scrollWidth") <= width
-        page.add_script_tag(path=str(AXE))
-        found = page.evaluate("async () => (await axe.run()).violations")
-        assert [(one["id"], one["nodes"][0]["html"]) for one in found] == []
+        assert sideways(page) == []
+        assert axe(page) == []
     context.close()
 
 

@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from tests.console.serving import PASSWORD, TEAMS, Desk, serving
-from tests.support.browser import AXE
+from tests.support.browser import axe, follow, sideways
 from tests.support.browser import chromium as running_chromium
 from tests.support.databases import SqliteTemplates
 from tests.support.world import P1, P2_HIDDEN, P3
@@ -70,13 +70,6 @@ def open_desktop(desk: Desk, chromium: Browser) -> Iterator[Any]:
     assert [complaint for one in opened for complaint in one.complaints] == []
 
 
-def axe(page: Page) -> list[tuple[str, str, str]]:
-    """What axe finds on a page, of every impact."""
-    page.evaluate(AXE.read_text("utf-8"))
-    found = page.evaluate("async () => (await axe.run()).violations")
-    return [(one["id"], one["impact"], one["nodes"][0]["html"][:200]) for one in found]
-
-
 def heard(page: Page, times: int) -> None:
     """Wait until the alarm has sounded so often; turn the sound on where the browser waits for that."""
     for _ in range(60):
@@ -90,7 +83,7 @@ def heard(page: Page, times: int) -> None:
 
 def claimed(page: Page, chat: int) -> None:
     page.goto(f"/desk/c/{chat}")
-    page.get_by_role("button", name="Take this chat").click()
+    follow(page, page.get_by_role("button", name="Take this chat").click)
     expect(page.locator("body.js-enabled #text")).to_be_enabled()
 
 
@@ -133,13 +126,13 @@ def test_a_p1_is_seen_heard_and_acknowledged(desk: Desk, open_desktop: Any) -> N
     expect(mo.get_by_text("Nobody is waiting.")).to_be_visible()
     row = desk.say(P1)
 
-    expect(mo.get_by_role("alert")).to_contain_text("P1: 1 chat needs a person now")
+    expect(mo.locator(".desk-alarm")).to_contain_text("P1: 1 chat needs a person now")
     expect(mo).to_have_title("P1 ALARM (1) – Queue – Northumbria Police")
     assert P1 not in mo.title()
     heard(mo, 2)
 
     mo.get_by_role("button", name=f"Acknowledge {row.reference}").click()
-    expect(mo.get_by_role("alert")).to_have_count(0)
+    expect(mo.locator(".desk-alarm")).to_have_count(0)
     expect(mo).to_have_title("Queue – Northumbria Police")
     expect(mo.get_by_text("Seen and still waiting")).to_be_visible()
     assert [one.actor for one in desk.audit("acknowledge")] == ["Mo Tester"]
@@ -258,14 +251,12 @@ def test_axe_finds_nothing_and_nothing_overflows(desk: Desk, open_desktop: Any, 
     plain = desk.say("how long is the wait for 101", "dan")
     sue = open_desktop("sue", width)
     page = sue.page
-    expect(page.get_by_role("alert")).to_be_visible()
+    expect(page.locator(".desk-alarm")).to_be_visible()
     problems: list[Any] = []
 
     def look(name: str) -> None:
         problems.extend((name, *found) for found in axe(page))
-        wide = page.evaluate("document.documentElement.scrollWidth")
-        if wide > width:
-            problems.append((name, "overflow", wide))
+        problems.extend((name, wide) for wide in sideways(page))
 
     look("queue with an alarm")
     page.goto(f"/desk/c/{hidden.id}")
@@ -275,6 +266,8 @@ def test_axe_finds_nothing_and_nothing_overflows(desk: Desk, open_desktop: Any, 
     expect(page.locator(".desk-line--note")).to_be_visible()
     page.locator("#text").fill("Hello")
     page.get_by_role("button", name="Send", exact=True).click()
+    expect(page.locator("#text")).to_have_value("")
+    expect(page.locator(".desk-line--staff")).to_be_visible()
     for summary in page.locator("summary").all():
         summary.click()
     page.get_by_label("Words in the answer").fill("101")
@@ -293,15 +286,15 @@ def test_axe_finds_nothing_and_nothing_overflows(desk: Desk, open_desktop: Any, 
         page.goto(path)
         look(path)
     page.goto(f"/desk/c/{p1.id}")
-    page.get_by_role("button", name="Lock").click()
-    page.wait_for_url(re.compile("/desk/locked"))
+    follow(page, page.get_by_role("button", name="Lock").click)
+    expect(page.get_by_role("heading", name="The desk is locked")).to_be_visible()
     look("locked")
     page.get_by_role("textbox", name="Password").fill("wrong wrong wrong")
-    page.get_by_role("button", name="Unlock").click()
+    follow(page, page.get_by_role("button", name="Unlock").click)
     look("locked, refused")
-    page.get_by_role("button", name="Sign out").click()
+    follow(page, page.get_by_role("button", name="Sign out").click)
     look("sign-in")
-    page.get_by_role("button", name="Sign in").click()
+    follow(page, page.get_by_role("button", name="Sign in").click)
     look("sign-in, refused")
     cam = open_desktop("cam", width)
     page = cam.page

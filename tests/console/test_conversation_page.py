@@ -15,7 +15,8 @@ from bot.messages import Incoming
 from bot.store.record import now
 from bot.store.tables import CallBack, Conversation, Outbox
 from tests.console.serving import Browser, Desk
-from tests.console.test_browser import axe, chromium, open_desktop  # noqa: F401  fixtures
+from tests.console.test_browser import chromium, open_desktop  # noqa: F401  fixtures
+from tests.support.browser import axe, follow
 from tests.support.world import INCIDENT, P1, P2_HIDDEN, P3
 
 pytestmark = pytest.mark.integration
@@ -262,7 +263,7 @@ def test_copying_and_closing_in_a_browser(desk: Desk, open_desktop: Any, chromiu
     mo = open_desktop("mo")
     mo.context.grant_permissions(["clipboard-read", "clipboard-write"])
     mo.page.goto(f"/desk/c/{row.id}")
-    mo.page.get_by_role("button", name="Take this chat").click()
+    follow(mo.page, mo.page.get_by_role("button", name="Take this chat").click)
     expect(mo.page.locator("body.js-enabled #text")).to_be_enabled()
     mo.page.get_by_role("button", name="Copy the location").click()
     expect(mo.page.locator(".desk-copy")).to_have_text("Copied")
@@ -280,7 +281,7 @@ def test_copying_and_closing_in_a_browser(desk: Desk, open_desktop: Any, chromiu
     for box in ("Note a call back", "Snooze", "Incident number"):
         mo.page.locator("#actions summary", has_text=box).click()
     assert axe(mo.page) == []
-    mo.page.get_by_role("link", name="Handover summary to copy").click()
+    follow(mo.page, mo.page.get_by_role("link", name="Handover summary to copy").click)
     with mo.page.expect_response("**/copied"):
         mo.page.get_by_role("button", name="Copy all of it").click()
     expect(mo.page.locator("#copied")).to_have_text("Copied.")

@@ -24,11 +24,13 @@ from bot.store.tables import (
     Audit,
     CallBack,
     Conversation,
+    Draft,
     Measure,
     Note,
     SafetyReview,
     Sample,
     Staff,
+    StaffView,
 )
 from tests.console.serving import TEAMS, Browser, Desk, listen, serving
 from tests.support.databases import SqliteTemplates
@@ -115,6 +117,8 @@ def chats(desk: Desk) -> dict[str, Row[Any]]:
     for statement in (
         insert(Note).values(conversation_id=hidden.id, staff_id=author, text=mark, created_at=at),
         insert(Approval).values(conversation_id=hidden.id, author_id=author, text=mark, asked_at=at),
+        insert(Draft).values(conversation_id=hidden.id, staff_id=author, text=mark, note=mark, updated_at=at),
+        insert(StaffView).values(conversation_id=hidden.id, staff_id=author, seen_at=at, typing_at=at),
         insert(CallBack).values(
             conversation_id=hidden.id, number="0", note=mark, asked_at=at, asked_by=author
         ),

@@ -11,7 +11,8 @@ from sqlalchemy import update
 from bot.store.record import now
 from bot.store.tables import Conversation
 from tests.console.serving import Desk
-from tests.console.test_browser import axe, chromium, open_desktop  # noqa: F401  fixtures
+from tests.console.test_browser import chromium, open_desktop  # noqa: F401  fixtures
+from tests.support.browser import axe
 from tests.support.world import P3
 
 pytestmark = pytest.mark.e2e

@@ -9,7 +9,8 @@ from playwright.sync_api import Browser as Chromium
 from playwright.sync_api import expect
 
 from tests.console.serving import Desk
-from tests.console.test_browser import Desktop, axe
+from tests.console.test_browser import Desktop
+from tests.support.browser import axe, sideways
 from tests.support.browser import chromium as running_chromium
 
 pytestmark = pytest.mark.e2e
@@ -42,7 +43,7 @@ def test_a_chat_is_found_labelled_and_found_again_by_the_keyboard(
     expect(page.locator("mark")).to_have_text("umbrella")
     assert "umbrella" not in page.url
     assert axe(page) == []
-    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    assert sideways(page) == []
 
     page.get_by_role("link", name=row.reference).click()
     page.wait_for_url(f"**/desk/c/{row.id}")
@@ -58,7 +59,7 @@ def test_a_chat_is_found_labelled_and_found_again_by_the_keyboard(
     page.get_by_label("Label").press("Enter")
     page.wait_for_url("**/desk/find?of=*")
     expect(page.get_by_role("link", name=row.reference)).to_be_visible()
-    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    assert sideways(page) == []
     page.get_by_role("link", name=row.reference).click()
     page.wait_for_url(f"**/desk/c/{row.id}")
     page.get_by_role("button", name="Take off the label lost things").click()

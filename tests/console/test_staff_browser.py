@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
@@ -12,7 +13,7 @@ from bot.accounts.codes import code_at
 from bot.store.record import now
 from bot.store.tables import Staff
 from tests.console.serving import PASSWORD, Desk
-from tests.support.browser import AXE
+from tests.support.browser import axe, follow, sideways
 from tests.support.browser import chromium as running_chromium
 
 pytestmark = pytest.mark.e2e
@@ -60,63 +61,64 @@ def test_every_page_of_accounts_passes_axe_and_fits(
     page.on("pageerror", lambda error: problems.append(str(error)))
 
     def look(name: str) -> None:
-        assert page.evaluate("document.documentElement.scrollWidth") <= width, name
-        page.evaluate(AXE.read_text("utf-8"))
-        found = page.evaluate("async () => (await axe.run()).violations")
-        problems.extend((name, one["id"], one["nodes"][0]["html"][:200]) for one in found)
+        problems.extend((name, wide) for wide in sideways(page))
+        problems.extend((name, *found) for found in axe(page))
+
+    def press(name: str, role: Any = "button") -> None:
+        follow(page, page.get_by_role(role, name=name, exact=True).click)
 
     page.goto("/desk")
     page.get_by_label("User name").fill("ada")
     page.get_by_role("textbox", name="Password").fill(PASSWORD)
-    page.get_by_role("button", name="Sign in").click()
+    press("Sign in")
     look("code")
     page.get_by_label("Code").fill("000000")
-    page.get_by_role("button", name="Go on").click()
+    press("Go on")
     expect(page.locator(".govuk-error-summary")).to_be_focused()
     look("code, refused")
-    page.get_by_role("link", name="Use a recovery code").click()
+    press("Use a recovery code", "link")
     look("recovery code")
-    page.get_by_role("link", name="Use a code from the device").click()
+    press("Use a code from the device", "link")
     page.get_by_label("Code").fill(desk.code("ada"))
-    page.get_by_role("button", name="Go on").click()
-    page.get_by_role("link", name="Staff", exact=True).click()
+    press("Go on")
+    press("Staff", "link")
     look("staff")
     for field, error in (("User name", "username"), ("Name", "name")):
-        page.get_by_role("button", name="Invite").click()
+        press("Invite")
         look(f"staff, without {field}")
         page.locator(".govuk-error-summary a").click()
         expect(page.locator(f"#{error}")).to_be_focused()
         page.keyboard.type("newest")
-    page.get_by_role("button", name="Invite").click()
+    press("Invite")
     look("link")
     link = page.locator("#link-address").inner_text()
-    page.get_by_role("link", name="Go to the account").click()
+    press("Go to the account", "link")
     look("somebody invited")
     page.goto(f"/desk/staff/{desk.rows(Staff, Staff.username == 'mo')[0].id}")
     look("account of another")
-    page.get_by_role("button", name="Suspend").click()
+    press("Suspend")
     look("account of another, refused")
     page.get_by_label("Reason for a suspension").fill("left the force")
-    page.get_by_role("button", name="Suspend").click()
+    press("Suspend")
     expect(page.get_by_role("status").filter(has_text="suspended")).to_be_visible()
     look("suspended")
     page.goto("/desk/account")
     look("own account")
-    page.get_by_role("button", name="Sign out").click()
+    press("Sign out")
 
     page.goto(link)
     look("password")
     page.get_by_role("textbox", name="New password").fill("short")
-    page.get_by_role("button", name="Set the password").click()
+    press("Set the password")
     look("password, refused")
     page.get_by_role("textbox", name="New password").fill(NEW)
-    page.get_by_role("button", name="Set the password").click()
+    press("Set the password")
     expect(page.get_by_role("img", name="QR code")).to_be_visible()
     assert page.evaluate("document.querySelector('.desk-qr').naturalWidth") > 0
     look("setting up")
     secret = page.locator("#secret").inner_text().replace(" ", "")
     page.get_by_label("Code").fill(code_at(secret, now()))
-    page.get_by_role("button", name="Set up").click()
+    press("Set up")
     look("recovery codes")
     shown = page.locator(".desk-codes code").all_inner_texts()
     with page.expect_download() as saved:

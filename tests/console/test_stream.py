@@ -40,7 +40,9 @@ def test_an_event_holds_no_words(any_desk: Desk) -> None:
     desk.say("a very secret sentence about a burglary last week")
     heard = listen(mo, after="0.0")
     assert "secret" not in str(heard)
-    assert all(set(one.data) <= {"chat", "kinds"} for one in heard)
+    assert all(set(one.data) <= {"chat", "kinds", "tell", "grade", "keeps"} for one in heard)
+    told = [one.data for one in heard if "tell" in one.data]
+    assert [(one["tell"], one["grade"]) for one in told] == [("waits", "P3")]
 
 
 def test_events_arrive_as_they_happen_without_redis(any_desk: Desk) -> None:

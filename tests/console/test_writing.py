@@ -24,7 +24,8 @@ from bot.messages import Actor
 from bot.settings import ROOT
 from bot.store.tables import Base, Outbox
 from tests.console.serving import Browser, Desk
-from tests.console.test_browser import Desktop, axe, claimed
+from tests.console.test_browser import Desktop, claimed
+from tests.support.browser import axe
 from tests.support.browser import chromium as running_chromium
 from tests.support.world import P1, P3
 

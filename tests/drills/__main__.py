@@ -1,7 +1,7 @@
 """`python -m tests.drills [--fault NAME] [--seed N] [--quick] [--only DRILL]`: all drills, one table.
 
 The last line is one JSON object. The exit code is 0 only when no drill failed and nothing was lost,
-doubled, talked over or reordered.
+doubled, talked over, reordered or leaked.
 """
 
 from __future__ import annotations
@@ -21,11 +21,12 @@ import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 
 from bot.settings import load_settings
 from bot.stack import RASA_PYTHON, rasa_environment
 from bot.stack import Stack as House
-from tests.drills import drills, telegram_drills
+from tests.drills import desk_drills, drills, rasa_drills, telegram_drills
 from tests.drills.checker import COUNTS, Verdict, check, read_log
 from tests.drills.drills import Drill
 from tests.drills.gateway import FAULTS
@@ -39,12 +40,15 @@ FAULT_DRILLS = {
     "unique": ("delivered_three_times",),
     "lease": ("two_at_once",),
     "outbox": ("busy_platform",),
+    "echo": ("echoes",),
+    "seal": ("officer_accused",),
+    "note": ("private_notes",),
 }
 """The drills that are made to show that a protection is missing."""
 SHARED = (
     "bad_bodies", "long_text", "strange_text", "commands_as_text", "every_event_of_a_batch",
     "split_sentence", "plain_traffic", "delivered_three_times", "two_at_once", "echoes",
-    "busy_platform", "fifty_claims", "claim_in_flight", "rasa_killed", "rasa_hung", "rasa_rubbish",
+    "busy_platform", "fifty_claims", "claim_in_flight", "officer_accused", "private_notes", "rasa_killed", "rasa_hung", "rasa_rubbish",
     "form_redis_wiped", "form_rasa_away", "redis_wiped_and_stopped",
 )  # fmt: skip
 """The drills that share one system of two gateways."""
@@ -159,7 +163,7 @@ async def with_stand_in(run: Run, quick: bool) -> None:
     try:
         await stack.start()
         for name in SHARED:
-            await run.drill(stack, name, getattr(drills, name))
+            await run.drill(stack, name, _named(name, drills, desk_drills, rasa_drills))
         if run.postgres.is_ours:
             await run.drill(stack, "database_stopped", drills.database_stopped(run.postgres))
         else:
@@ -220,6 +224,12 @@ async def _by_telegram(run: Run, mode: str, names: Sequence[str], quick: bool) -
         run.judge(stack)
 
 
+def _named(name: str, *places: ModuleType) -> Drill:
+    """The drill of that name."""
+    found: Drill = next(vars(place)[name] for place in places if name in vars(place))
+    return found
+
+
 def _for_telegram(run: Run, name: str, quick: bool) -> Drill:
     """A drill of Telegram's own, or one that every platform has."""
     if name == "poller_killed":
@@ -230,8 +240,7 @@ def _for_telegram(run: Run, name: str, quick: bool) -> Drill:
         return drills.database_stopped(run.postgres)
     if name == "store_away":
         return telegram_drills.store_away(run.postgres)
-    found: Drill = getattr(telegram_drills, name, None) or getattr(drills, name)
-    return found
+    return _named(name, telegram_drills, drills, desk_drills)
 
 
 async def with_sqlite(run: Run, quick: bool) -> None:
@@ -308,9 +317,9 @@ async def with_rasa(run: Run) -> None:
             seed=run.seed, fault=run.fault, assistant_urls=f"http://127.0.0.1:{rasa_port}",
         )  # fmt: skip
         await stack.start()
-        await run.drill(stack, names[0], drills.real_form_redis_wiped)
-        await run.drill(stack, names[1], drills.real_form_model_swapped(rasa, swapped))
-        await run.drill(stack, names[2], drills.real_rasa_killed(swapped))
+        await run.drill(stack, names[0], rasa_drills.real_form_redis_wiped)
+        await run.drill(stack, names[1], rasa_drills.real_form_model_swapped(rasa, swapped))
+        await run.drill(stack, names[2], rasa_drills.real_rasa_killed(swapped))
     finally:
         if stack is not None:
             await stack.stop()

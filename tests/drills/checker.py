@@ -9,6 +9,7 @@ talked_over  an automatic message between the moment the claim was answered to t
              moment they let go
 reordered    answers not in the order of the questions, staff replies not in the order of their numbers,
              any two rows not in the order in which they were committed
+leaked       a message with the words of a private note in it, whoever it went to
 
 Safety words are exempt from all but the first: they overtake, and after a crash they are repeated.
 """
@@ -23,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 Record = dict[str, Any]
-COUNTS = ("lost", "doubled", "talked_over", "reordered")
+COUNTS = ("lost", "doubled", "talked_over", "reordered", "leaked")
 
 
 @dataclass(slots=True)
@@ -74,6 +75,7 @@ def check(generator: Sequence[Record], platform: Sequence[Record]) -> Verdict:
             sends[record["person"]].append(record)
     inbound: dict[str, list[Record]] = defaultdict(list)
     staff: dict[str, list[Record]] = defaultdict(list)
+    private = [str(record["text"]) for record in generator if record["what"] == "private"]
     for record in generator:
         if record["what"] == "inbound":
             if record["id"] in taken:
@@ -104,6 +106,8 @@ def check(generator: Sequence[Record], platform: Sequence[Record]) -> Verdict:
             ("reordered", seen.reordered()),
         ):
             verdict.findings += [(name, drill, f"{person}: {what}") for what in found]
+        leaked = [told.outbox for told in seen.sends if any(text in told.text for text in private)]
+        verdict.findings += [("leaked", drill, f"{person}: row {row} holds a private note") for row in leaked]
     return verdict
 
 

@@ -12,10 +12,9 @@ import json
 import socket
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any
 from urllib.parse import urlsplit
 
-from tests.drills.processes import SECRET, Postgres, Process
+from tests.drills.processes import SECRET, Postgres
 from tests.drills.stack import DrillFailedError, Stack, expect
 from tests.platforms.loopback import HEADER, sign
 
@@ -272,99 +271,6 @@ async def into_hands(stack: Stack, person: str, staff: int | None = None) -> int
     raise DrillFailedError(f"{person} could not be claimed")
 
 
-async def echoes(stack: Stack) -> None:
-    """Our own messages echoed, with and without their id: never taken for somebody outside."""
-    for with_id in (True, False):
-        await stack.platform_mode(
-            echoes=True, echo_with_id=with_id, receipts=True, slow_share=0.3, slow_seconds=0.4
-        )
-        people: list[str] = []
-
-        async def one(people: list[str] = people) -> None:
-            person = stack.person("echoes")
-            people.append(person)
-            done = await stack.converse(person, stack.questions.some(stack.chance, 4), pause=0.3)
-            expect(done, f"{person}: no answer")
-
-        await crowd(stack, one, 15)
-        await asyncio.sleep(2)
-        for person in people:
-            chat = await stack.chat(person)
-            expect(chat and chat["state"] == "bot", f"{person}: our own echo was taken for another's: {chat}")
-    await stack.platform_mode()
-    person = stack.person("echoes")
-    await stack.ask(person, stack.questions.slugs[0])
-    await stack.outside(person, "Hello, this is PC Smith, outside the desk.")
-    chat = await stack.wait_for_state(person, "human")
-    expect(chat["outside"], "an answer from outside should silence the assistant")
-    told = len(stack.heard(person))
-    await stack.say(person, stack.questions.text(stack.questions.slugs[1]), expects=None)
-    await asyncio.sleep(2)
-    expect(len(stack.heard(person)) == told, "nothing automatic may follow an answer from outside")
-    expect(await stack.claim(person, 1, chat), "a chat answered outside should be claimable")
-    expect(await stack.reply(person, 1, chat["id"]), "and answered")
-    await stack.let_go(person, 1, chat["id"], "close")
-
-
-# ---- Rasa --------------------------------------------------------------------------------------
-
-
-async def rasa_killed(stack: Stack) -> None:
-    """Rasa killed and back: every message is answered, or passed to a person who is promised."""
-    assert stack.stand_in is not None
-
-    async def one() -> None:
-        person = stack.person("rasa_killed")
-        expect(
-            await stack.converse(person, stack.questions.some(stack.chance, 6), pause=0.6),
-            f"{person}: nothing",
-        )
-
-    async def killer() -> None:
-        assert stack.stand_in is not None
-        for _ in range(3):
-            await asyncio.sleep(1.0)
-            stack.note(what="kill", target="rasa", at=time.time())
-            stack.stand_in.kill()
-            await asyncio.sleep(1.5)
-            stack.stand_in.start()
-            await stack.stand_in.ready()
-
-    async with asyncio.TaskGroup() as group:
-        group.create_task(crowd(stack, one, 24))
-        group.create_task(killer())
-    await back_to_normal(stack, "rasa_killed")
-
-
-async def rasa_odd(stack: Stack, drill: str, **mode: Any) -> None:
-    """Talk while Rasa misbehaves in one way, then after."""
-
-    async def one() -> None:
-        person = stack.person(drill)
-        expect(await stack.converse(person, stack.questions.some(stack.chance, 3)), f"{person}: nothing")
-        chat = await stack.chat(person)
-        expect(chat and chat["state"] == "waiting", f"{person} should be in the queue, but is {chat}")
-
-    await stack.rasa_mode(**mode)
-    try:
-        await crowd(stack, one, 10)
-    finally:
-        await stack.rasa_mode()
-    await back_to_normal(stack, drill)
-
-
-async def rasa_hung(stack: Stack) -> None:
-    """Rasa takes questions and never answers."""
-    await rasa_odd(stack, "rasa_hung", hang=True)
-
-
-async def rasa_rubbish(stack: Stack) -> None:
-    """Rasa answers what is not JSON, what is not ours, and 500."""
-    for rubbish in ("<html>", '{"messages": 7}', '{"intent": "x", "confidence": "high"}'):
-        await rasa_odd(stack, "rasa_rubbish", rubbish=rubbish)
-    await rasa_odd(stack, "rasa_rubbish", fail=True)
-
-
 async def back_to_normal(stack: Stack, drill: str, seconds: float = 25.0, *, real: bool = False) -> None:
     """After a while a new person is answered by the assistant again."""
     deadline = time.monotonic() + seconds
@@ -376,119 +282,6 @@ async def back_to_normal(stack: Stack, drill: str, seconds: float = 25.0, *, rea
             return
         await asyncio.sleep(1)
     raise DrillFailedError("the assistant did not come back")
-
-
-async def begin_form(stack: Stack, person: str) -> None:
-    """Let a person begin the form, and be asked its first question."""
-    # The stand-in knows its own words; the real Rasa knows what people say.
-    start = "report a crime form" if stack.stand_in is not None else "i want to report something"
-    await stack.say(person, start)
-    first = stack.questions.line("triage_ask_now")
-    expect(await stack.hear(person, seconds=30, text=first), "the form should begin")
-    chat = await stack.chat(person)
-    expect(chat and chat["form"], "the form should be on record")
-
-
-async def begin_again(stack: Stack, person: str, *, may_go_on: bool = False) -> None:
-    """After its memory went, the form begins again and says so; `may_go_on`: or it was not lost."""
-    again = stack.questions.line("form_restarted")
-    first, second = stack.questions.line("triage_ask_now"), stack.questions.line("triage_ask_hurt")
-    before = len(stack.heard(person))
-    await stack.say(person, "no")
-    told = await stack.hear(person, before, 30)
-    if not (may_go_on and any(second in t["text"] for t in told)):
-        expect(
-            await stack.hear(person, before, 10, text=again), "the person should hear that it begins again"
-        )
-        expect(await stack.hear(person, before, 10, text=first), "the first question should be asked again")
-        before = len(stack.heard(person))
-        await stack.say(person, "no")
-        expect(await stack.hear(person, before, 30, text=second), "the second question should follow")
-    before = len(stack.heard(person))
-    await stack.say(person, "no")
-    expect(await stack.hear(person, before, 30), "the form should end")
-
-
-async def form_redis_wiped(stack: Stack) -> None:
-    """Redis is wiped in the middle of a form."""
-    assert stack.redis is not None
-    for _ in range(3):
-        person = stack.person("form_redis_wiped")
-        await begin_form(stack, person)
-        stack.redis.wipe()
-        await begin_again(stack, person)
-
-
-async def real_form_redis_wiped(stack: Stack) -> None:
-    """The same with the real Rasa."""
-    assert stack.redis is not None
-    person = stack.person("real_form_redis_wiped")
-    await begin_form(stack, person)
-    stack.redis.wipe()
-    await begin_again(stack, person)
-
-
-def real_form_model_swapped(rasa: Process, other: Process) -> Drill:
-    """The drill that puts another model in the place of the one that runs."""
-
-    async def run(stack: Stack) -> None:
-        """Another model takes over in the middle of a form: it goes on, or begins again and says so."""
-        person = stack.person("real_form_model_swapped")
-        await begin_form(stack, person)
-        await asyncio.to_thread(rasa.stop)
-        other.start()
-        await other.ready(180)
-        await begin_again(stack, person, may_go_on=True)
-        await back_to_normal(stack, "real_form_model_swapped", real=True)
-
-    return run
-
-
-def real_rasa_killed(rasa: Process) -> Drill:
-    """The drill that kills the real Rasa."""
-
-    async def run(stack: Stack) -> None:
-        """The real Rasa killed and back: everybody is answered or passed on, and it comes back."""
-
-        async def one() -> None:
-            person = stack.person("real_rasa_killed")
-            for slug in stack.questions.some(stack.chance, 4):
-                before = len(stack.heard(person))
-                await stack.say(person, stack.questions.text(slug))
-                expect(await stack.hear(person, before), f"{person}: nothing")
-                await asyncio.sleep(0.5 * stack.chance.random())
-
-        async def killer() -> None:
-            await asyncio.sleep(0.5)
-            stack.note(what="kill", target="rasa", at=time.time())
-            rasa.kill()
-            await asyncio.sleep(2)
-            rasa.start()
-            await rasa.ready(180)
-
-        async with asyncio.TaskGroup() as group:
-            group.create_task(crowd(stack, one, 16, 6))
-            group.create_task(killer())
-        await back_to_normal(stack, "real_rasa_killed", real=True)
-
-    return run
-
-
-async def form_rasa_away(stack: Stack) -> None:
-    """Rasa is away in the middle of a form: the person is passed on, and told."""
-    assert stack.stand_in is not None
-    person = stack.person("form_rasa_away")
-    await begin_form(stack, person)
-    stack.note(what="kill", target="rasa", at=time.time())
-    stack.stand_in.kill()
-    before = len(stack.heard(person))
-    await stack.say(person, "no")
-    down = stack.questions.line("assistant_down")
-    told = await stack.hear(person, before, 20, text=down)
-    stack.stand_in.start()
-    await stack.stand_in.ready()
-    expect(told, "the person should be told that the assistant cannot answer")
-    await back_to_normal(stack, "form_rasa_away")
 
 
 # ---- Redis and the database --------------------------------------------------------------------
@@ -564,72 +357,6 @@ def database_stopped(postgres: Postgres) -> Drill:
         await back_to_normal(stack, "database_stopped")
 
     return drill
-
-
-# ---- staff -------------------------------------------------------------------------------------
-
-
-async def fifty_claims(stack: Stack) -> None:
-    """Fifty members of staff claim one chat through both gateways at once: one gets it."""
-    for _ in range(6):
-        person = stack.person("fifty_claims")
-        await stack.deliver(stack.event(person, "talk to a person", kind="button", button="person"))
-        chat = await stack.wait_for_state(person, "waiting")
-        won = await asyncio.gather(
-            *(stack.claim(person, staff, chat, gateway=staff) for staff in range(1, CLAIMERS + 1))
-        )
-        expect(won.count(True) == 1, f"{won.count(True)} of fifty claims were won")
-        expect(won.count(None) == 0, f"{won.count(None)} of fifty claims were not answered")
-        owner = won.index(True) + 1
-        row = await stack.wait_for_state(person, "human")
-        expect(row["owner"] == owner, "the winner should own the chat")
-        for number in range(5):
-            expect(
-                await stack.reply(person, owner, row["id"], gateway=number),
-                "the owner should be able to reply",
-            )
-        expect(
-            not await stack.reply(person, owner % CLAIMERS + 1, row["id"]), "nobody else should be able to"
-        )
-        await stack.let_go(person, owner, row["id"], "release" if stack.chance.random() < 0.5 else "close")
-        expect(await stack.hear(person, text=f"#{5}"), "all replies should arrive")
-
-
-async def claim_in_flight(stack: Stack) -> None:
-    """A claim while a turn, or a send, is under way: from its answer on nothing automatic is said."""
-
-    async def one(turn_seconds: float, wait: float) -> None:
-        person = stack.person("claim_in_flight")
-        await stack.deliver(stack.event(person, "talk to a person", kind="button", button="person"))
-        chat = await stack.wait_for_state(person, "waiting")
-        await stack.hear(person)
-        asked = stack.questions.some(stack.chance, 2)
-        for slug in asked:
-            await stack.say(person, stack.questions.text(slug), expects=None, alone=False, first=0)
-        await asyncio.sleep(wait * stack.chance.random())
-        staff = stack.chance.randint(1, CLAIMERS)
-        expect(await stack.claim(person, staff, chat, gateway=1), "the claim should be won")
-        await asyncio.sleep(turn_seconds)
-        for number in range(3):
-            expect(await stack.reply(person, staff, chat["id"], gateway=number), "a reply should be taken")
-        await asyncio.sleep(turn_seconds)
-        expect(await stack.hear(person, text="#3", seconds=20), "the replies should arrive")
-        await stack.let_go(person, staff, chat["id"], "release")
-        # Another one: an answer that was given while they waited would count as a second one of this.
-        slug = next(slug for slug in stack.questions.slugs if slug not in asked)
-        before = len(stack.heard(person))
-        await stack.say(person, stack.questions.text(slug), expects=slug, alone=False)
-        expect(await stack.hear(person, before), "after release the assistant should answer again")
-
-    try:
-        await stack.rasa_mode(delay=1.2)
-        await crowd(stack, lambda: one(1.5, 1.4), 16, 8)
-        await stack.rasa_mode(delay=0.05)
-        await stack.platform_mode(slow_share=0.6, slow_seconds=1.2)
-        await crowd(stack, lambda: one(1.5, 0.8), 16, 8)
-    finally:
-        await stack.rasa_mode()
-        await stack.platform_mode()
 
 
 # ---- gateways ----------------------------------------------------------------------------------

@@ -1,6 +1,6 @@
 """One gateway process of a drill: the real one, with the loopback platform and a door for the drill.
 
-    python -m tests.drills.gateway --platform URL --secret … [--fault epoch|unique|lease|outbox]
+    python -m tests.drills.gateway --platform URL --secret … [--fault NAME]
 
 Settings come from the environment, as ever. `--fault` takes one protection away, by patching from
 outside, before anything starts: the product holds no switch for it. The door (`/drill/…` on the desk's
@@ -19,18 +19,22 @@ from typing import Any
 import structlog
 from sanic import Blueprint, HTTPResponse, Request
 from sanic import json as json_response
-from sqlalchemy import Insert, Row, insert, select, text, update
+from sqlalchemy import Insert, Row, insert, or_, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot import app
-from bot.conversations import door, outbox, turn
+from bot.console import search as find
+from bot.console.reading import visible_of
+from bot.conversations import desk, door, echoes, outbox, turn
 from bot.conversations.transcript import read_transcript
 from bot.core import Core
 from bot.errors import RetryLaterError, SettingError
-from bot.messages import Actor, Incoming
+from bot.handover import ownership, queue
+from bot.handover.sensitive import Sensitive
+from bot.messages import Actor, Echo, Incoming
 from bot.settings import load_settings
 from bot.store import Store
-from bot.store.record import now
+from bot.store.record import add_outbox, now
 from bot.store.tables import Conversation, Outbox, Person, Staff, StaffSession, StaffTeam
 from tests.platforms.loopback import Loopback
 
@@ -40,32 +44,37 @@ TEAMS = (
     "intelligence",
 )  # fmt: skip
 """All of them: whatever a net makes of a message, somebody may take it."""
+OPEN_TEAMS = ("digital_desk", "control_room", "safeguarding", "corporate_communications")
+OUTSIDE = {51: "moderator", 52: "supervisor"}
+"""Two who are in no closed team: they may not know of a chat in which an officer is accused."""
 
 
 # ---- the drill's own door ----------------------------------------------------------------------
 
 
 def actor(number: int) -> Actor:
-    """Made-up member of staff `number`, 1 to 50."""
-    return Actor(f"Drill {number}", number, "moderator", frozenset(TEAMS))
+    """Made-up member of staff `number`: 1 to 50, or one of those outside."""
+    teams = OPEN_TEAMS if number in OUTSIDE else TEAMS
+    return Actor(f"Drill {number}", number, OUTSIDE.get(number, "moderator"), frozenset(teams))
 
 
 async def make_staff(core: Core) -> None:
-    """Fifty moderators, each with a page open."""
+    """Fifty moderators, each with a page open, and those outside."""
     async with core.store.write() as connection:
         found = await connection.execute(select(Staff.id).limit(1))
         if found.scalar_one_or_none() is not None:
             return
         stamp = now()
-        for number in range(1, STAFF + 1):
+        for who in map(actor, (*range(1, STAFF + 1), *OUTSIDE)):
+            number = who.staff_id
             await connection.execute(
                 insert(Staff).values(
-                    id=number, username=f"drill{number}", name=f"Drill {number}", role="moderator",
+                    id=number, username=f"drill{number}", name=who.name, role=who.role,
                     password_hash="!", active=True, created_at=stamp,
                 )
             )  # fmt: skip
             await connection.execute(
-                insert(StaffTeam), [{"staff_id": number, "team": team} for team in TEAMS]
+                insert(StaffTeam), [{"staff_id": number, "team": team} for team in sorted(who.teams)]
             )
             await connection.execute(
                 insert(StaffSession).values(
@@ -105,6 +114,11 @@ def drill_door(core: Core) -> Blueprint[Any, Any]:
             lines = [] if row is None else await read_transcript(connection, row.id)
         return json_response([{"side": line.side, "text": line.text} for line in lines])
 
+    @routes.get("/sees")
+    async def _sees(request: Request) -> HTTPResponse:
+        who, chat = actor(int(request.args.get("staff"))), int(request.args.get("id"))
+        return json_response(await ways_to_learn(core, who, chat, str(request.args.get("words"))))
+
     @routes.post("/staff")
     async def _staff(_request: Request) -> HTTPResponse:
         await make_staff(core)
@@ -120,7 +134,11 @@ def drill_door(core: Core) -> Blueprint[Any, Any]:
             return json_response({"epoch": row.epoch, "owner": row.owner_id})
         if verb == "reply":
             return json_response({"outbox": await desk.reply(chat, who, body["text"])})
-        if verb == "release":
+        if verb == "note":
+            return json_response({"note": await desk.note(chat, who, body["text"])})
+        if verb == "transfer":
+            await desk.transfer(chat, who, body["team"], body["text"])
+        elif verb == "release":
             await desk.release(chat, who)
         elif verb == "close":
             incident = body.get("incident", "NP-20261124-0001")
@@ -131,6 +149,25 @@ def drill_door(core: Core) -> Blueprint[Any, Any]:
         return json_response({"ok": True})
 
     return routes
+
+
+async def ways_to_learn(core: Core, who: Actor, chat: int, words: str) -> dict[str, bool]:
+    """By what a member of staff learns that there is this conversation, with these words in it."""
+    zone = core.limits.limits.hours.zone
+    rule = Sensitive.of(core.content.current.teams)
+    looking = find.Looking(find.Wanted(words=words), who, rule, zone, now())
+    async with core.store.read() as connection:
+        listed = await queue.list_queue(connection, who)
+        facets = await queue.count_facets(connection, who)
+        found = await looking.page(connection, find.Place())
+        return {
+            "list": chat in {row.id for row in listed},
+            # Nothing else of that team is waiting while this drill runs.
+            "count": any(one.team == "professional_standards" for one in facets),
+            "search": chat in {one.row.id for one in found.chats},
+            "events": chat in await visible_of(connection, [chat], who),
+            "address": await queue.may_see(connection, chat, who),
+        }
 
 
 async def newest(connection: AsyncConnection, request: Request) -> Row[Any] | None:
@@ -256,11 +293,53 @@ def without_outbox() -> None:
     _replace(outbox.OutboxSender, "mark_unknown", cut_off)
 
 
+def without_echo() -> None:
+    """No echo is known as our own: each is taken for a person who answers outside the desk."""
+
+    async def never(_connection: AsyncConnection, _echo: Echo) -> bool:
+        return False
+
+    async def never_by_text(_connection: AsyncConnection, _row: Row[Any], _echo: Echo) -> bool:
+        return False
+
+    _replace(echoes, "_is_ours", never)
+    _replace(echoes, "_match_by_text", never_by_text)
+
+
+def without_seal() -> None:
+    """Lists, counts and search show a sealed conversation to everybody."""
+    visible = queue.visible
+
+    def shown(who: Actor) -> Any:
+        return or_(visible(who), Conversation.sealed)
+
+    _replace(queue, "visible", shown)
+    _replace(find, "visible", shown)
+
+
+def without_privacy() -> None:
+    """A private note is put in line for the person as well."""
+    keep = desk.Desk.note
+
+    async def keep_and_send(self: desk.Desk, conversation_id: int, who: Actor, text: str) -> int:
+        note_id = await keep(self, conversation_id, who, text)
+        async with self._store.write() as connection:
+            row = await ownership.get(connection, conversation_id)
+            await add_outbox(connection, row, "staff", text, epoch=row.epoch, author_id=who.staff_id)
+        self._ring()
+        return note_id
+
+    _replace(desk.Desk, "note", keep_and_send)
+
+
 FAULTS: dict[str, Callable[[], None]] = {
     "epoch": without_epoch,
     "unique": without_unique,
     "lease": without_lease,
     "outbox": without_outbox,
+    "echo": without_echo,
+    "seal": without_seal,
+    "note": without_privacy,
 }
 
 

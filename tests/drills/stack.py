@@ -377,13 +377,18 @@ class Stack:
         self.note(what="staff", person=person, number=number, taken=taken, at=time.time())
         return taken
 
-    async def let_go(self, person: str, staff: int, chat_id: int, how: str, *, gateway: int = 0) -> bool:
-        """Release or close a conversation; asks again while no gateway answers."""
+    async def let_go(
+        self, person: str, staff: int, chat_id: int, how: str, *, gateway: int = 0, **more: str
+    ) -> bool:
+        """Release or close a conversation; asks again while no gateway answers. `more` is for the form."""
         asked = time.time()
         for attempt in range(40):
             try:
                 answer = await self.door(
-                    "POST", f"/drill/{how}", {"id": chat_id, "staff": staff}, gateway=gateway + attempt
+                    "POST",
+                    f"/drill/{how}",
+                    {"id": chat_id, "staff": staff, **more},
+                    gateway=gateway + attempt,
                 )
             except httpx.HTTPError:
                 await asyncio.sleep(0.25)

@@ -116,6 +116,15 @@ def test_an_automatic_word_after_a_claim_is_talked_over() -> None:
     assert names(verdict([said(1), *staff], [taken(1, 1.0), *sends])) == ["talked_over"]
 
 
+def test_the_words_of_a_private_note_are_leaked_whoever_reads_them() -> None:
+    """In whatever kind of message, and with other words around them."""
+    note = {"what": "private", "person": "drill.2", "text": "his brother told us"}
+    sends = [told(2.0, ANSWERS["noise"]), told(3.0, "Well: his brother told us.", "staff")]
+
+    assert names(verdict([note, said(1)], [taken(1, 1.0), *sends])) == ["leaked"]
+    assert names(verdict([said(1)], [taken(1, 1.0), *sends])) == []
+
+
 def test_answers_and_rows_out_of_order_are_reordered() -> None:
     """By question, by number, by row; safety words may overtake."""
     questions = [said(1), said(2, "parking")]

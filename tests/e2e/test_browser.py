@@ -13,7 +13,7 @@ import pytest_asyncio
 from playwright.async_api import Browser, Page, async_playwright, expect
 
 from tests.e2e.demo import Demo
-from tests.support.browser import ARGUMENTS, AXE, chromium_path
+from tests.support.browser import ARGUMENTS, AXE, chromium_path, settled_async
 
 pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="session")]
 
@@ -29,6 +29,7 @@ async def browser() -> AsyncIterator[Browser]:
 
 async def axe(page: Page) -> list[dict[str, Any]]:
     """The violations that axe finds on a page, of every impact."""
+    await settled_async(page)
     script = AXE.read_text("utf-8")
     # Our content security policy forbids scripts of others: the debugger's door is not bound by it.
     session = await page.context.new_cdp_session(page)
@@ -86,6 +87,8 @@ async def test_a_person_and_a_moderator_in_two_windows(
     await expect(public.get_by_role("log")).to_contain_text("Hello, this is the desk.", timeout=15_000)
     assert not await axe(staff)
     overflow = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+    await settled_async(public)
+    await settled_async(staff)
     assert await public.evaluate(overflow) <= 0
     assert await staff.evaluate(overflow) <= 0
     await public.context.close()

@@ -12,8 +12,8 @@ from bot.errors import GuardedError, NotAllowedError, RefusedError, StaleError
 from bot.handover import surges
 from bot.handover.queue import list_queue
 from bot.messages import Actor
-from bot.store.record import now
-from bot.store.tables import Audit, Conversation, Due, Outbox, Surge, SurgeMember
+from bot.store.tables import Audit, Due, Outbox, Surge, SurgeMember
+from tests.support import chats
 from tests.support.world import World
 
 pytestmark = pytest.mark.integration
@@ -25,22 +25,7 @@ OUTCOME = "answered_by_staff"
 
 async def waits(world: World, person: str, *texts: str, grade: str = "P4", **values: Any) -> Row[Any]:
     """Somebody who wrote this and waits for a person."""
-    for text in texts or (RUMOUR,):
-        await world.say(text, person)
-    row = await world.conversation(person)
-    given = {
-        "state": "waiting",
-        "grade": grade,
-        "category": "R20",
-        "team": "digital_desk",
-        "waiting_since": now(),
-    }
-    async with world.store.write() as connection:
-        await connection.execute(
-            update(Conversation).where(Conversation.id == row.id).values(**given | values)
-        )
-    world.heard(person)
-    return await world.conversation(person)
+    return await chats.waits(world, person, *(texts or (RUMOUR,)), grade=grade, **values)
 
 
 async def crowd(world: World, count: int = 6) -> list[Row[Any]]:

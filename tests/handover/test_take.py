@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from sqlalchemy import Row, update
+from sqlalchemy import Row
 
 from bot.errors import NotAllowedError, RefusedError
 from bot.handover.queue import Filters, count_facets, count_owned, list_queue
 from bot.messages import Actor, Grade
-from bot.store.record import now
 from bot.store.tables import Conversation, Note
+from tests.support.chats import waits
 from tests.support.world import World
 
 pytestmark = pytest.mark.integration
@@ -21,21 +21,7 @@ pytestmark = pytest.mark.integration
 
 async def put(world: World, person: str, grade: str | None = "P3", **values: Any) -> Row[Any]:
     """A conversation that waits since now, made directly."""
-    await world.say("hello", person)
-    row = await world.conversation(person)
-    given = {
-        "state": "waiting",
-        "grade": grade,
-        "category": "R20",
-        "team": "digital_desk",
-        "waiting_since": now(),
-    }
-    async with world.store.write() as connection:
-        await connection.execute(
-            update(Conversation).where(Conversation.id == row.id).values(**given | values)
-        )
-    world.heard(person)
-    return await world.conversation(person)
+    return await waits(world, person, grade=grade, **values)
 
 
 async def own(world: World, person: str, actor: Actor, grade: str = "P3", **values: Any) -> Row[Any]:

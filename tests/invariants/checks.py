@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -11,7 +11,8 @@ from typing import Any
 from sqlalchemy import Row, select
 
 from bot.messages import DELIVERY_RANK, URGENT
-from bot.store.tables import Audit, Conversation, Event, Message, Note, Outbox, Person
+from bot.store.record import now
+from bot.store.tables import Approval, Audit, Conversation, Event, Message, Note, Outbox, Person
 from tests.support.world import World
 
 OUT = ("sending", "sent", "delivered", "read", "unknown")
@@ -29,12 +30,13 @@ class Record:
     audit: list[Row[Any]]
     events: list[Row[Any]]
     notes: list[Row[Any]]
+    approvals: list[Row[Any]]
     people: dict[int, str]
 
 
 async def read_record(world: World) -> Record:
     """Read all of it in one transaction."""
-    async with world.store.read() as connection:
+    async with world.store.read(quick=True) as connection:
 
         async def rows(table: Any, *order: Any) -> list[Row[Any]]:
             query = select(table.__table__).order_by(*(order or (table.id,)))
@@ -47,11 +49,12 @@ async def read_record(world: World) -> Record:
             await rows(Audit),
             await rows(Event, Event.xid, Event.id),
             await rows(Note),
+            await rows(Approval),
             {row.id: row.platform_id for row in await rows(Person)},
         )
 
 
-@dataclass(slots=True)
+@dataclass
 class Seen:
     """What the test itself saw happen, beside the record."""
 
@@ -59,14 +62,30 @@ class Seen:
     """(platform id, person) of every message answered 200."""
     danger: list[tuple[str, str, datetime]] = field(default_factory=list)
     """(person, category, when) of every accepted message that the screen alone calls P1."""
-    sat: list[datetime] = field(default_factory=list)
+    sat: list[tuple[datetime, str]] = field(default_factory=list)
     """When somebody was at the desk."""
+    left: list[tuple[datetime, str]] = field(default_factory=list)
+    """When somebody was signed out."""
     secrets: list[str] = field(default_factory=list)
     states: dict[int, str] = field(default_factory=dict)
+    sealed: dict[int, datetime] = field(default_factory=dict)
+    """Since when a conversation was found to be sealed."""
+    unsealed: set[int] = field(default_factory=set)
+    quieted: set[str] = field(default_factory=set)
+    """People who were ever blocked or limited: they may be left without an answer."""
+    inside: frozenset[str] = frozenset({"pat"})
+    """Who answers for sealed conversations."""
+    leads: frozenset[str] = frozenset({"lee"})
+    """Who sees a sealed P1 as well."""
 
-    def on_shift(self, moment: datetime) -> bool:
-        """Whether somebody was at the desk then."""
-        return any(timedelta(0) <= moment - sat < PRESENT for sat in self.sat)
+    def here(self, moment: datetime) -> set[str]:
+        """Who was at the desk then."""
+        return {
+            name
+            for sat, name in self.sat
+            if timedelta(0) <= moment - sat < PRESENT
+            and not any(gone == name and sat <= left <= moment for left, gone in self.left)
+        }
 
 
 def check(world: World, record: Record, seen: Seen) -> None:
@@ -80,6 +99,8 @@ def check(world: World, record: Record, seen: Seen) -> None:
     i7_order_and_no_way_back(world, record, seen)
     i9_no_note_leaves(world, record, seen)
     a_wait_has_a_time_and_no_snooze_hides_danger(record)
+    a_seal_is_lifted_by_its_team_alone(record, seen)
+    only_what_a_second_person_read_is_sent(record)
     i11_a_person_is_promised_only_when_true(world, record, seen)
 
 
@@ -108,8 +129,9 @@ def i2_at_most_one_set_of_replies(record: Record) -> None:
             assert held == row.turn, f"I2: {row.slug} went out for two turns of one message"
 
 
-def i2_nothing_is_left(record: Record) -> None:
-    """At rest every message is answered, queued, or in front of its owner."""
+def i2_nothing_is_left(record: Record, seen: Seen | None = None) -> None:
+    """At rest every message is answered, queued, or in front of its owner; who is blocked or limited excepted."""
+    quieted = seen.quieted if seen else set()
     states = {row.id: row for row in record.conversations}
     answered: dict[int, bool] = defaultdict(bool)
     for row in record.outbox:
@@ -121,6 +143,7 @@ def i2_nothing_is_left(record: Record) -> None:
         assert (
             conversation.state in ("waiting", "human", "closed")
             or answered[message.conversation_id]
+            or record.people[conversation.person_id] in quieted
             or any(r.conversation_id == conversation.id and r.state == "failed" for r in record.outbox)
         ), f"I2: nobody answered message {message.id}"
 
@@ -153,6 +176,11 @@ def i4_at_most_one_owner(record: Record) -> None:
 
 def a_wait_has_a_time_and_no_snooze_hides_danger(record: Record) -> None:
     """Who waits has a moment by which somebody answers; a chat with a crime in it closed with its number."""
+    waived = {
+        row.conversation_id
+        for row in record.audit
+        if row.action == "incident.waive" and row.detail["reason"] and row.staff_id is not None
+    }
     for row in record.conversations:
         if row.state in ("bot", "closed"):
             assert row.reply_due_at is None, f"a reply is owed while the chat is {row.state}"
@@ -164,7 +192,48 @@ def a_wait_has_a_time_and_no_snooze_hides_danger(record: Record) -> None:
             told = [
                 r for r in row.reasons if r["grade"] in URGENT or (r["grade"], r["category"]) == ("P3", "R13")
             ]
-            assert row.incident or not told, "a crime was told, and it closed without a number"
+            assert row.incident or row.id in waived or not told, (
+                "a crime was told, and it closed without a number or a supervisor's reason"
+            )
+
+
+def only_what_a_second_person_read_is_sent(record: Record) -> None:
+    """A reply that waits, was given back or lost its writer is in no row; one is sent once, by another's word."""
+    rows = {row.id: row for row in record.outbox}
+    texts = {(row.conversation_id, row.text) for row in record.outbox if row.kind == "staff"}
+    owners = {row.id: row.owner_id for row in record.conversations}
+    sent: set[int] = set()
+    for one in record.approvals:
+        if one.decision in ("approved", "sent"):
+            row = rows.get(one.outbox_id)
+            assert row is not None, "approval: said to be sent, and in no row"
+            assert one.outbox_id not in sent, "approval: sent twice"
+            sent.add(one.outbox_id)
+            assert (row.text, row.author_id) == (one.text, one.author_id), "approval: other words were sent"
+            assert (one.decided_by == one.author_id) == (one.decision == "sent"), "approval: their own word"
+        else:
+            assert (one.conversation_id, one.text) not in texts, f"approval: sent, though {one.decision}"
+        if one.decided_at is None:
+            assert owners[one.conversation_id] == one.author_id, "approval: its writer has the chat no more"
+    waiting = Counter(one.conversation_id for one in record.approvals if one.decided_at is None)
+    assert all(count == 1 for count in waiting.values()), "approval: two replies of one chat wait"
+
+
+def a_seal_is_lifted_by_its_team_alone(record: Record, seen: Seen) -> None:
+    """Nothing lifts a seal but a member of its team, with a reason; a sealed one stays with that team."""
+    lifted = [row for row in record.audit if row.action == "unseal"]
+    for row in lifted:
+        assert row.staff_id is not None, "sealed: nobody's name on a seal that was lifted"
+        assert row.detail["reason"], "sealed: a seal was lifted without a reason"
+    count = Counter(row.conversation_id for row in lifted)
+    for row in record.conversations:
+        if row.sealed:
+            seen.sealed.setdefault(row.id, now())
+            assert row.team == "professional_standards", f"sealed: it is with {row.team}"
+        elif row.id in seen.sealed:
+            assert count[row.id], "sealed: the seal went by itself"
+        if count[row.id]:
+            seen.unsealed.add(row.id)
 
 
 ENDS_OF_WAITING = {"claim", "withdraw", "close", "outside_reply"}
@@ -175,11 +244,27 @@ def i5_and_i8_every_change_is_in_the_audit_and_allowed(record: Record) -> None:
     state: dict[int, str] = defaultdict(lambda: "bot")
     owner: dict[int, int | None] = defaultdict(lambda: None)
     grade: dict[int, str | None] = defaultdict(lambda: None)
+    answered: set[tuple[int, int]] = set()
     for row in record.audit:
         held = row.conversation_id
         if held is None:
             continue
         detail = row.detail
+        if row.action in ("surge.join", "surge.reply"):
+            assert state[held] == "waiting", f"hidden: {row.action} while {state[held]}"
+            assert grade[held] not in URGENT, f"hidden: {row.action} of a P1 or P2"
+        if row.action == "surge.reply":
+            assert detail["approved_by"] not in (None, row.staff_id), (
+                "an answer for many, read by nobody else"
+            )
+            assert (held, detail["surge"]) not in answered, "an answer for many came twice"
+            answered.add((held, detail["surge"]))
+        if row.action == "reply":
+            author = detail.get("author", row.staff_id)
+            assert (state[held], owner[held]) == ("human", author), "a reply of somebody who had it not"
+            assert detail.get("approved_by") != author, "approval: somebody approved their own reply"
+        if row.action == "quiet":
+            assert grade[held] in URGENT, "a silence was told of somebody who is in no danger"
         if "state" in detail:
             before, after = detail["state"]
             assert before == state[held], f"I8: {row.action} found {before}, the audit says {state[held]}"
@@ -229,7 +314,7 @@ def i6_safety_words(record: Record, seen: Seen) -> None:
     rises = {
         (row.conversation_id, row.at)
         for row in record.audit
-        if row.action == "escalate" and row.detail["grade"][0] != row.detail["grade"][1]
+        if row.action in ("escalate", "grade") and row.detail["grade"][0] != row.detail["grade"][1]
     }
     earlier: dict[tuple[int, str], list[Row[Any]]] = defaultdict(list)
     for row in record.outbox:
@@ -266,7 +351,7 @@ def i7_order_and_no_way_back(world: World, record: Record, seen: Seen) -> None:
 
 def i9_no_note_leaves(world: World, record: Record, seen: Seen) -> None:
     """No note's text is in an outbox row or in a call to a platform."""
-    for secret in seen.secrets:
+    for secret in (*seen.secrets, *(note.text for note in record.notes)):
         assert not any(secret in row.text for row in record.outbox), "I9: a note is in the outbox"
         assert not any(secret in call[1].text for call in world.channel.calls), "I9: a note left"
 
@@ -288,8 +373,22 @@ def i11_a_person_is_promised_only_when_true(world: World, record: Record, seen: 
             continue
         promise = any(text in row.text for text in promises)
         if promise or any(text in row.text for text in denials):
-            assert seen.on_shift(row.created_at) == promise, f"I11: not true of the shift: {row.text!r}"
+            _is_true_of_the_shift(row, seen, promise)
             assert waited.get(row.conversation_id, 10**9) < order[row.id], "I11: said before it waited"
+
+
+def _is_true_of_the_shift(row: Row[Any], seen: Seen, promise: bool) -> None:
+    """For an open team anybody at the desk counts; for a sealed one its own members, and the lead at P1."""
+    here = seen.here(row.created_at)
+    sealed = seen.sealed.get(row.conversation_id)
+    said = f"I11: not true of the shift: {row.text!r}"
+    if sealed is None or row.created_at < sealed:
+        assert bool(here) == promise, said
+        return
+    assert here or not promise, said
+    if row.conversation_id not in seen.unsealed and row.created_at > sealed:
+        assert here & (seen.inside | seen.leads) or not promise, said
+        assert not here & seen.inside or promise, said
 
 
 def _first_wait(events: Sequence[Row[Any]]) -> dict[int, int]:

@@ -8,14 +8,15 @@ import random
 from typing import Any
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import insert, update
 
 from bot.conversations import outbox as outbox_module
 from bot.conversations import words as words_module
 from bot.errors import StaleError
-from bot.handover import ownership
+from bot.handover import measures, ownership, queue
 from bot.store.record import events_after, now
-from bot.store.tables import Base, Conversation, Message, Note, Outbox
+from bot.store.tables import Approval, Base, Conversation, Message, Note, Outbox, Surge, SurgeMember
+from tests.invariants import outside
 from tests.invariants.checks import Seen, check, i2_nothing_is_left, read_record
 from tests.support.databases import all_visible
 from tests.support.world import INCIDENT, ODD, P1, P3, PLAIN, World
@@ -186,7 +187,7 @@ async def test_i11_a_person_is_promised_only_when_one_is_there(world: World) -> 
     assert world.line("queued_off_shift") in world.texts("early")
     world.move(seconds=1)
     await world.sit(mod)
-    seen.sat.append(now())
+    seen.sat.append((now(), "mo"))
     await world.say(P1, "there")
     assert world.core.screen.words("R09").handover in world.texts("there")
     world.move(minutes=2)
@@ -272,3 +273,61 @@ async def test_the_checks_notice_a_false_promise(world: World, monkeypatch: pyte
     monkeypatch.setattr(words_module, "is_on_shift", always)
     await world.say(P1)
     await broken(world, "I11")
+
+
+ACCUSED = "the officer punched me"
+
+
+async def test_the_checks_notice_a_seal_that_went_by_itself(world: World) -> None:
+    await world.say(ACCUSED)
+    seen = Seen()
+    await holds(world, seen)
+    async with world.store.write() as connection:
+        await connection.execute(update(Conversation).values(sealed=False))
+    await broken(world, "sealed", seen)
+
+
+async def test_the_checks_notice_a_list_that_shows_a_sealed_chat(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    boss = await world.hire("su", "supervisor")
+    await world.say(ACCUSED)
+    rows = await world.rows(Conversation)
+    await outside.lists_hold_what_they_may(world, rows, [boss])
+    await outside.nobody_outside_learns(world, rows, [boss])
+    monkeypatch.setattr(queue, "visible", lambda _actor: Conversation.id > 0)
+    with pytest.raises(AssertionError, match="learns of"):
+        await outside.nobody_outside_learns(world, rows, [boss])
+
+
+@pytest.mark.parametrize("how", ["card", "measure"])
+async def test_the_checks_notice_danger_that_is_hidden(
+    world: World, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    boss = await world.hire("su", "supervisor")
+    row = await world.say(P1)
+    async with world.store.write() as connection:
+        if how == "card":
+            surge = insert(Surge).values(sample="a fire", opened_at=now()).returning(Surge.id)
+            surge_id = (await connection.execute(surge)).scalar_one()
+            values = {"conversation_id": row.id, "surge_id": surge_id, "added_at": now(), "compared": 10**9}
+            await connection.execute(insert(SurgeMember).values(**values))
+        else:
+            await measures.add_measure(connection, row.id, boss, "hide", "they swear at us")
+    await outside.danger_is_in_the_list(world, await world.rows(Conversation), boss)
+    if how == "card":
+        monkeypatch.setattr(queue, "in_surge", lambda: Conversation.grade == "P1")
+    else:
+        monkeypatch.setattr(queue, "URGENT", frozenset({"P2"}))
+    with pytest.raises(AssertionError, match="hidden"):
+        await outside.danger_is_in_the_list(world, await world.rows(Conversation), boss)
+
+
+async def test_the_checks_notice_a_reply_that_nobody_else_has_read(world: World) -> None:
+    mod = await world.hire("mo", teams=["corporate_communications", "digital_desk"])
+    row = await world.owned(mod, "i am a reporter, can i have a comment for the paper")
+    assert await world.core.desk.reply(row.id, mod, "No comment.") is None
+    await holds(world)
+    async with world.store.write() as connection:
+        await connection.execute(update(Approval).values(decision="approved", decided_by=mod.staff_id))
+    await broken(world, "approval")

@@ -10,6 +10,7 @@ from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
 
 from tests.console.serving import PASSWORD, TEAMS, Desk, serving
 from tests.pages import wcag
+from tests.support.browser import follow
 from tests.support.databases import SqliteTemplates
 from tests.support.world import P1, P3
 
@@ -39,7 +40,7 @@ def open_desk(desk: Desk, browser: Browser) -> Iterator[OpenDesk]:
         context = browser.new_context(
             viewport={"width": width, "height": height}, base_url=desk.base, **options
         )
-        context.set_default_timeout(10_000)
+        context.set_default_timeout(30_000)
         opened.append(context)
         page = context.new_page()
         page.goto("/desk")
@@ -81,7 +82,7 @@ def put_in(page: Page, field: Locator, text: str) -> None:
 def chat_of(desk: Desk, page: Page, person: str) -> None:
     """Open a chat and take it, so that all its forms are there."""
     page.goto(f"/desk/c/{desk.chat(person).id}")
-    page.get_by_role("button", name="Take this chat").click()
+    follow(page, page.get_by_role("button", name="Take this chat").click)
     expect(page.locator("body.js-enabled #text")).to_be_enabled()
 
 
@@ -104,7 +105,7 @@ def test_the_desk_keeps_its_words_when_zoomed_and_spaced(
     look()
     page.goto("/desk/recent")
     look()
-    page.get_by_role("button", name="Sign out").click()
+    follow(page, page.get_by_role("button", name="Sign out").click)
     expect(page.get_by_role("button", name="Sign in")).to_be_visible()
     look()
 
@@ -123,7 +124,7 @@ def test_the_focus_is_seen_and_never_covered(
     stops, wrong = wcag.focus_walk(page)
     assert wrong == []
     assert any('id="text"' in stop["html"] for stop in stops)
-    page.get_by_role("button", name="Sign out").click()
+    follow(page, page.get_by_role("button", name="Sign out").click)
     expect(page.get_by_role("button", name="Sign in")).to_be_visible()
     stops, wrong = wcag.focus_walk(page)
     assert wrong == []
@@ -137,7 +138,7 @@ def test_all_targets_can_be_hit(desk: Desk, open_desk: OpenDesk, width: int) -> 
     assert wcag.small_targets(page) == []
     chat_of(desk, page, "bob")
     assert wcag.small_targets(page) == []
-    page.get_by_role("button", name="Sign out").click()
+    follow(page, page.get_by_role("button", name="Sign out").click)
     expect(page.get_by_role("button", name="Sign in")).to_be_visible()
     assert wcag.small_targets(page) == []
 
@@ -182,7 +183,8 @@ def test_nothing_moves_where_it_is_not_wanted(desk: Desk, open_desk: OpenDesk) -
 def test_what_changes_by_itself_is_told(desk: Desk, open_desk: OpenDesk) -> None:
     """4.1.3: an alarm is an alert, a new chat and the connection are statuses, and the focus stays."""
     page = open_desk("mo")
-    expect(page.get_by_role("alert")).to_contain_text("P1")
+    expect(page.locator("#told-now")).to_contain_text("P1: 1 chat needs a person now")
+    expect(page.locator("#told-now")).to_have_attribute("aria-live", "assertive")
     expect(page.locator("#link")).to_have_attribute("role", "status")
     first = page.locator("#main-content a").first
     first.focus()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from playwright.sync_api import Page
 
-from tests.support.browser import AXE
+from tests.support import browser
+from tests.support.browser import settled, sideways
+
+__all__ = ["axe", "focus_walk", "lost_text", "sideways", "small_targets", "widen_text"]
 
 TEXT_SPACING = """
 * { line-height: 1.5 !important; letter-spacing: .12em !important; word-spacing: .16em !important; }
@@ -103,19 +105,12 @@ _LOOK_UNFOCUSED = """(stop) => {
 
 def axe(page: Page) -> list[str]:
     """What axe-core finds, of any impact (names, roles, labels, contrast, headings, landmarks, language)."""
-    page.evaluate(AXE.read_text("utf-8"))
-    found = json.loads(page.evaluate("axe.run().then((r) => JSON.stringify(r.violations))"))
-    return [f"{one['id']}: {one['nodes'][0]['html'][:120]}" for one in found]
-
-
-def sideways(page: Page) -> list[str]:
-    """Whether the page must be scrolled in two directions (1.4.10)."""
-    wide, room = page.evaluate("[document.documentElement.scrollWidth, window.innerWidth]")
-    return [f"{wide} pixels wide in a window of {room}"] if wide > room else []
+    return [f"{rule}: {html[:120]}" for rule, _impact, html in browser.axe(page)]
 
 
 def lost_text(page: Page) -> list[str]:
     """Text that is cut off or lies on other text (1.4.4, 1.4.12)."""
+    settled(page)
     cut: list[str] = page.evaluate(_CUT_OFF)
     over: list[str] = page.evaluate(_OVERLAP)
     return cut + over
@@ -123,6 +118,7 @@ def lost_text(page: Page) -> list[str]:
 
 def small_targets(page: Page) -> list[str]:
     """What can be pressed, is smaller than 24 by 24 CSS pixels and too near to another (2.5.8)."""
+    settled(page)
     found: list[str] = page.evaluate(_SMALL)
     return found
 
@@ -133,6 +129,7 @@ def focus_walk(page: Page, most: int = 80) -> tuple[list[dict[str, Any]], list[s
     Wrong is a stop that nothing marks (2.4.7), one that other content hides (2.4.11), and a walk
     that never leaves the page (2.1.2).
     """
+    settled(page)
     page.evaluate(
         "document.body.tabIndex = -1; document.body.focus(); document.body.removeAttribute('tabindex');"
         "window.scrollTo(0, 0)"

@@ -1,7 +1,8 @@
 """`python -m tests.soak --minutes 30 [--seed N] [--out FOLDER] [--postgres own|URL]`.
 
-The last line is one JSON object. The exit code is 0 only when nothing was lost, doubled, talked over or
-reordered, nobody was left without an answer, no process ended by itself, and memory stayed flat.
+First the state machine of the invariants is played, `--games` times. The last line is one JSON object. The
+exit code is 0 only when every game kept the invariants, nothing was lost, doubled, talked over or reordered,
+nobody was left without an answer, no process ended by itself, and memory stayed flat.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from bot.stack import RASA_PYTHON
 from tests.drills.checker import COUNTS, Verdict, check, read_log
 from tests.drills.processes import ROOT, Ports
 from tests.drills.stack import DrillFailedError
-from tests.soak import judge
+from tests.soak import games, judge
 from tests.soak.samples import Sampler
 from tests.soak.sources import SOURCES
 from tests.soak.system import System
@@ -188,8 +189,14 @@ def draw(folder: Path) -> None:
 
 
 async def hold(given: argparse.Namespace, folder: Path) -> dict[str, Any]:
-    """Start, soak, stop, judge."""
+    """Play, start, soak, stop, judge."""
     ports = Ports(given.ports, given.ports + 99)
+    played: dict[str, Any] = {}
+    if given.games:
+        say(f"Playing the state machine {given.games} times.")
+        # Not beside the traffic: that would measure the two together.
+        played = await games.play(folder, ports, given.games, given.seed)
+        say(f"{played['minutes']} minutes, {'every invariant held' if played['ok'] else 'one was broken'}.")
     work = folder / "work"
     system = System(work, ports, given.seed, given.postgres, [SOURCES[name] for name in given.sources])
     soak = Soak(system, folder, given.minutes)
@@ -201,13 +208,19 @@ async def hold(given: argparse.Namespace, folder: Path) -> dict[str, Any]:
         await system.stop()
     soak.write_minutes()
     (folder / "restarts.json").write_text(json.dumps(soak.restarts), "utf-8")
-    return soak.summary()
+    summary = soak.summary()
+    problems = played.pop("problems", [])
+    summary["machine"] = played
+    summary["problems"] = [*problems, *summary["problems"]]
+    summary["ok"] = summary["ok"] and not problems
+    return summary
 
 
 def main() -> int:
     """Read the command line and run."""
     parser = argparse.ArgumentParser(prog="soak", description="Mixed traffic for long, with restarts.")
     parser.add_argument("--minutes", type=float, default=30.0)
+    parser.add_argument("--games", type=int, default=games.GAMES, help="of the state machine; 0 for none")
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1_000_000))
     parser.add_argument("--out", type=Path, default=ROOT / "var" / "soak", help="where samples are kept")
     parser.add_argument("--postgres", default="", help='"own", or the address of a server; else SQLite')

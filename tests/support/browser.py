@@ -1,22 +1,19 @@
-"""The browser of the tests: where it is and how it is started."""
+"""The browser of the tests: where it is, how it is started, and how a page is looked at once it stands still."""
 
 from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from playwright.async_api import Page as AsyncPage
 from playwright.async_api import expect as expect_async
-from playwright.sync_api import Browser, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Error as PlaywrightError
 
 from bot.settings import ROOT
 from tests.support.databases import missing
-
-# Playwright's own five seconds are less than a busy machine may stand still.
-EXPECT_MILLISECONDS = 20_000
-expect.set_options(timeout=EXPECT_MILLISECONDS)
-expect_async.set_options(timeout=EXPECT_MILLISECONDS)
 
 AXE = ROOT / "node_modules" / "axe-core" / "axe.min.js"
 ARGUMENTS = [
@@ -24,6 +21,22 @@ ARGUMENTS = [
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
 ]  # fmt: skip
 NAMES = ("chromium", "chromium-browser", "google-chrome")
+MOST_TRIES = 5
+PATIENCE_MS = 30_000
+"""How long a page may take to come. Playwright's own five seconds are less than a busy machine may stand still."""
+expect.set_options(timeout=PATIENCE_MS)
+expect_async.set_options(timeout=PATIENCE_MS)
+
+SETTLED = """async () => {
+  if (document.readyState !== "complete")
+    await new Promise((done) => addEventListener("load", done, { once: true }));
+  await Promise.all([...document.querySelectorAll("link[rel~=stylesheet]")].map((link) => link.sheet
+    || new Promise((done) => { for (const end of ["load", "error"]) link.addEventListener(end, done); })));
+  await document.fonts.ready;
+}"""
+"""Resolves when the page, its style sheets and its fonts are there."""
+
+_WIDTHS = "[document.documentElement.scrollWidth, window.innerWidth]"
 
 
 def chromium_path() -> str:
@@ -42,3 +55,49 @@ def chromium() -> Iterator[Browser]:
         browser = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
         yield browser
         browser.close()
+
+
+def follow(page: Page, act: Callable[[], None]) -> None:
+    """Do what leads to another page, and wait until that page has come: a click alone does not."""
+    # Not `expect_navigation`: one that another overtakes (the stream says "gone") would be an error.
+    page.evaluate("window.wasHere = true")
+    act()
+    page.wait_for_function("() => !window.wasHere && document.readyState === 'complete'", timeout=PATIENCE_MS)
+
+
+def settled(page: Page) -> None:
+    """Wait until the page stands with its style sheets and fonts; only then has it a width."""
+    for _ in range(MOST_TRIES):
+        page.wait_for_load_state()
+        try:
+            page.evaluate(SETTLED)
+        except PlaywrightError as error:
+            if "context was destroyed" not in str(error):
+                raise
+        else:
+            return
+    raise AssertionError("the page never stood still")
+
+
+async def settled_async(page: AsyncPage) -> None:
+    """The same for the browser of asynchronous tests."""
+    await page.wait_for_load_state()
+    await page.evaluate(SETTLED)
+
+
+def axe(page: Page) -> list[tuple[str, str, str]]:
+    """What axe-core finds on a page that stands, of every impact: rule, impact, the first place.
+
+    Put in by the debugger's door, which our content security policy does not bind.
+    """
+    settled(page)
+    page.evaluate(AXE.read_text("utf-8"))
+    found = page.evaluate("async () => (await axe.run()).violations")
+    return [(one["id"], one["impact"], one["nodes"][0]["html"][:200]) for one in found]
+
+
+def sideways(page: Page) -> list[str]:
+    """Whether a page that stands has to be scrolled sideways too (WCAG 2.2, 1.4.10)."""
+    settled(page)
+    wide, room = page.evaluate(_WIDTHS)
+    return [f"{wide} pixels wide in a window of {room}"] if wide > room else []

@@ -23,6 +23,7 @@ from bot.conversations.door import Accepted
 from bot.core import Core, build_core
 from bot.messages import Actor, Echo, Incoming, Receipt
 from bot.safety import Screen
+from bot.safety.guard import Lists
 from bot.settings import load_settings
 from bot.store import Store
 from bot.store.record import now
@@ -57,6 +58,7 @@ ODD = "purple monkey dishwasher"
 # The files do not change while tests run; reading them for each test would take longer than the test.
 read_content = functools.cache(content_from_files)
 read_screen = functools.cache(Screen.load)
+read_lists = functools.cache(Lists.load)
 tls_context = functools.cache(ssl.create_default_context)
 
 
@@ -273,10 +275,15 @@ class World:
 
 @asynccontextmanager
 async def open_world(
-    database_url: str, rasa: LoopbackRasa, clock: time_machine.Traveller, *, redis_url: str = ""
+    database_url: str,
+    rasa: LoopbackRasa,
+    clock: time_machine.Traveller,
+    *,
+    redis_url: str = "",
+    platform: RecordingChannel | None = None,
 ) -> AsyncIterator[World]:
-    """A gateway on this database; everything is closed at the end."""
-    channel = RecordingChannel()
+    """A gateway on this database; everything is closed at the end. `platform` is one of the test's own."""
+    channel = platform or RecordingChannel()
     settings = load_settings(
         database_url=database_url,
         redis_url=redis_url,
@@ -287,6 +294,7 @@ async def open_world(
         mock.patch("ssl.create_default_context", tls_context),
         mock.patch.object(bot.core, "content_from_files", read_content),
         mock.patch.object(Screen, "load", read_screen),
+        mock.patch.object(Lists, "load", read_lists),
     ):
         core = build_core(settings, {channel.name: channel})
     await core.content.refresh(core.store)

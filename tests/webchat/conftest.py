@@ -47,7 +47,7 @@ def open_page(browser: Browser, site: Served) -> Iterator[OpenPage]:
 
     def open_one(width: int = 1280, height: int = 800, path: str = "/chat", **options: Any) -> Page:
         context = browser.new_context(viewport={"width": width, "height": height}, **options)
-        context.set_default_timeout(10_000)
+        context.set_default_timeout(30_000)
         contexts.append(context)
         page = context.new_page()
         page.on("pageerror", lambda error: failures.append(str(error)))

@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from bot.store.tables import Conversation
-from tests.support.browser import AXE
+from tests.support.browser import AXE, settled, sideways
 from tests.webchat.serving import Served
 
 pytestmark = pytest.mark.e2e
@@ -40,6 +40,7 @@ def say(page: Page, text: str) -> None:
 
 def problems(page: Page) -> list[str]:
     """What axe-core finds, of any impact. It is put in past the page's own policy, by the test."""
+    settled(page)
     page.evaluate(AXE.read_text("utf-8"))
     found = page.evaluate("axe.run().then((r) => JSON.stringify(r.violations))")
     return [f"{one['id']}: {[node['html'][:90] for node in one['nodes']]}" for one in json.loads(found)]
@@ -216,7 +217,7 @@ class TestEveryone:
 
         def check() -> None:
             assert problems(page) == []
-            assert page.evaluate("document.documentElement.scrollWidth") <= width
+            assert sideways(page) == []
 
         check()
         everything(page, site)

@@ -1,6 +1,9 @@
 // What the desk's pages do in the browser. Every page also works as plain forms.
 
 import { ErrorSummary, PasswordInput, createAll } from "./build/govuk-frontend.min.js";
+import { flush, linkChanged } from "./composer.js";
+import { alone, sounds, tone, wake } from "./sound.js";
+import { speak } from "./speak.js";
 
 const body = document.body;
 body.classList.add("js-enabled", "govuk-frontend-supported");
@@ -45,7 +48,7 @@ class Stream extends EventTarget {
 
   direct() {
     const source = new EventSource("/desk/stream");
-    for (const name of ["change", "ready", "locked", "gone"]) {
+    for (const name of ["change", "ready", "viewers", "locked", "gone"]) {
       source.addEventListener(name, (event) => this.take(name, event.data ? JSON.parse(event.data) : {}));
     }
     source.onerror = () => {
@@ -57,9 +60,12 @@ class Stream extends EventTarget {
   take(name, data) {
     if (name === "locked") return leave("/desk/locked");
     if (name === "gone") return leave("/desk/sign-in");
+    if (name === "viewers") return document.dispatchEvent(new Event("desk:viewers"));
     if (name === "change") {
+      if (data.tell) document.dispatchEvent(new CustomEvent("desk:tell", { detail: data }));
       this.dispatchEvent(new MessageEvent("chat-" + data.chat));
-      this.dispatchEvent(new MessageEvent("queue"));
+      // What cannot have changed is not fetched: a hundred desks hear of every message.
+      for (const part of ["queue", "banner"]) if (!(data.keeps || []).includes(part)) this.dispatchEvent(new MessageEvent(part));
       return;
     }
     if (name === "ready") this.readyState = 1;
@@ -74,103 +80,12 @@ class Stream extends EventTarget {
 
 if (live) htmx.createEventSource = () => new Stream();
 
-// --- Whether anybody may type -------------------------------------------------------------------
+// --- Parts of the page that come anew -----------------------------------------------------------
 
-// After a reconnect the page reads everything anew first; only then may anybody type.
-let linked = false;
-let fresh = false;
-let hadFocus = false;
-let patient = true;
-
-function linkChanged(up) {
-  patient = false;
-  linked = up;
-  fresh = false;
-  showLink();
-}
-
-function showLink() {
-  const link = byId("link");
-  if (link) {
-    link.hidden = linked;
-    if (!linked) link.textContent = "This page is not connected. New messages may be missing. It is trying again.";
-  }
-  allowTyping();
-}
-
-function allowTyping() {
-  const fields = byId("composer-fields");
-  if (!fields) return;
-  const may = linked && fresh;
-  if (!may && fields.contains(document.activeElement)) hadFocus = true;
-  fields.disabled = !may;
-  byId("composer-reason").textContent = may || (patient && !linked) ? "" : linked
-    ? "Reading what was missed."
-    : "You cannot type while this page is not connected. Your text is kept.";
-  if (may && hadFocus) {
-    hadFocus = false;
-    const text = byId("text");
-    if (text && document.activeElement === body) text.focus();
-  }
-}
-
-if (live) {
-  allowTyping();
-  setTimeout(() => {
-    patient = false;
-    if (!linked) showLink();
-  }, 3000);
-  body.addEventListener("htmx:afterRequest", (event) => {
-    if (event.detail.successful && linked && event.target.hasAttribute && event.target.hasAttribute("data-ready")) {
-      fresh = true;
-      allowTyping();
-    }
-  });
-  body.addEventListener("htmx:sendError", (event) => {
-    if (event.target.id === "composer-form") say("This was not sent: the desk cannot be reached. Your text is kept.");
-    else if (event.target.matches && event.target.matches("form[hx-post]")) say("This was not done: the desk cannot be reached. Try again.");
-  });
-  body.addEventListener("htmx:timeout", (event) => {
-    if (event.target.matches && event.target.matches("form[hx-post]")) say("The desk did not answer. Look at the chat before you try again.");
-  });
-}
-
-function say(sentence) {
-  const problem = byId("problem");
-  if (!problem) return;
-  problem.innerHTML = '<div class="desk-problem" role="alert"><p class="desk-problem__text"><strong></strong></p></div>';
-  problem.querySelector("strong").textContent = sentence;
-}
-
-// --- Text that is typed is never lost -----------------------------------------------------------
-
-let typed = null;
 let persons = null;
+let leaving = false;
 
-function draftOf() {
-  const text = byId("text");
-  return text ? text.value : null;
-}
-
-body.addEventListener("htmx:oobBeforeSwap", (event) => {
-  if (event.detail.target && event.detail.target.id === "composer") typed = draftOf();
-});
-body.addEventListener("htmx:oobAfterSwap", (event) => {
-  if (!event.detail.target || event.detail.target.id !== "composer") return;
-  if (typed) {
-    const text = byId("text");
-    const kept = byId("kept");
-    if (text && !text.value) text.value = typed;
-    if (kept) {
-      kept.hidden = false;
-      byId("kept-text").value = typed;
-    }
-  }
-  typed = null;
-  allowTyping();
-});
 body.addEventListener("htmx:afterSwap", (event) => {
-  if (event.target.id === "composer") allowTyping();
   if (event.target.id === "transcript") news();
   if (event.target.id === "alarms") ring();
   if (event.target.id === "rows") newcomers();
@@ -182,23 +97,6 @@ body.addEventListener("htmx:beforeSwap", (event) => {
   // A reply that was taken: an earlier refusal no longer holds.
   if (event.detail.target.id === "composer" && event.detail.xhr.status < 300) byId("problem").replaceChildren();
 });
-
-function flush(use) {
-  const text = byId("text");
-  if (!text) return Promise.resolve();
-  const form = new URLSearchParams({ csrf: body.dataset.csrf, text: text.value });
-  const to = byId("composer-form").getAttribute("hx-post").replace(/reply$/, "draft");
-  if (use === "beacon") return navigator.sendBeacon(to, form);
-  return fetch(to, { method: "POST", body: form }).catch(() => undefined);
-}
-let leaving = false;
-let dirty = false;
-body.addEventListener("input", (event) => { if (event.target.id === "text") dirty = true; });
-body.addEventListener("htmx:afterRequest", (event) => {
-  if (event.target.id === "text" && event.detail.successful) dirty = false;
-  if (event.target.id === "composer-form" && event.detail.successful) dirty = false;
-});
-window.addEventListener("pagehide", () => { if (dirty && !leaving) flush("beacon"); });
 window.addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
 
 // --- The transcript -----------------------------------------------------------------------------
@@ -210,7 +108,7 @@ function news() {
   const lines = byId("lines");
   if (!box || !lines) return;
   const count = Number(lines.dataset.persons);
-  if (persons !== null && count > persons) byId("news").textContent = count - persons === 1 ? "A new message from the person." : `${count - persons} new messages from the person.`;
+  if (persons !== null && count > persons) speak("news", count - persons === 1 ? "A new message from the person." : `${count - persons} new messages from the person.`);
   persons = count;
   if (atEnd) box.scrollTop = box.scrollHeight;
 }
@@ -226,7 +124,7 @@ function newcomers() {
   const counts = byId("counts");
   if (!counts) return;
   const count = Number(counts.dataset.waiting);
-  if (waitingBefore !== null && count > waitingBefore) byId("news").textContent = `A new chat is waiting. ${count} in the queue.`;
+  if (waitingBefore !== null && count > waitingBefore) speak("news", `A new chat is waiting. ${count} in the queue.`);
   waitingBefore = count;
 }
 newcomers();
@@ -246,33 +144,21 @@ setInterval(tick, 5000);
 
 // --- The P1 alarm: seen, heard, and in the title (never with what was said) ----------------------
 
-let audio = null;
-let ringing = false;
+let ringing = 0;
 
 function ring() {
   const mark = byId("alarms-mark");
-  const count = mark ? Number(mark.dataset.ring) : 0;
-  ringing = count > 0;
-  document.title = ringing ? `P1 ALARM (${count}) – ${sheetTitle}` : sheetTitle;
+  ringing = mark ? Number(mark.dataset.ring) : 0;
+  retitle();
   beep();
 }
 
-function sounds() {
-  if (!audio) audio = new AudioContext();
-  return audio.state === "running";
+// What is new since the reader last looked at this page counts in front of its name.
+function retitle() {
+  const unseen = Number(body.dataset.unseen || 0);
+  document.title = (ringing ? `P1 ALARM (${ringing}) – ` : unseen ? `(${unseen}) ` : "") + sheetTitle;
 }
-
-function tone(at, pitch) {
-  const wave = audio.createOscillator();
-  const level = audio.createGain();
-  wave.frequency.value = pitch;
-  level.gain.setValueAtTime(0, at);
-  level.gain.linearRampToValueAtTime(0.25, at + 0.02);
-  level.gain.linearRampToValueAtTime(0, at + 0.22);
-  wave.connect(level).connect(audio.destination);
-  wave.start(at);
-  wave.stop(at + 0.25);
-}
+document.addEventListener("desk:unseen", retitle);
 
 async function beep() {
   const hint = byId("sound");
@@ -281,24 +167,13 @@ async function beep() {
   const can = sounds();
   hint.hidden = can;
   if (!can) return;
-  const play = () => { tone(audio.currentTime, 880); tone(audio.currentTime + 0.3, 660); body.dataset.beeps = Number(body.dataset.beeps || 0) + 1; };
-  // Of many tabs one sounds: the first that can.
-  if (!navigator.locks) return play();
-  await navigator.locks.request("desk-sound", { ifAvailable: true }, async (lock) => {
-    if (!lock) return;
-    play();
-    await new Promise((done) => setTimeout(done, 2500));
-  });
+  await alone("desk-sound", 2500, () => { tone(0, 880); tone(0.3, 660); body.dataset.beeps = Number(body.dataset.beeps || 0) + 1; });
 }
 
 if (live) {
   setInterval(() => { if (ringing) beep(); }, 3000);
-  const wake = () => {
-    if (!audio) audio = new AudioContext();
-    if (audio.state !== "running") audio.resume().then(beep, () => undefined);
-  };
-  byId("sound-on").addEventListener("click", wake);
-  for (const name of ["pointerdown", "keydown"]) document.addEventListener(name, wake, { once: true });
+  byId("sound-on").addEventListener("click", () => wake(beep));
+  for (const name of ["pointerdown", "keydown"]) document.addEventListener(name, () => wake(beep), { once: true });
 }
 
 // --- The idle lock ------------------------------------------------------------------------------
@@ -311,6 +186,12 @@ function leave(to) {
   if (leaving) return;
   leaving = true;
   location.replace(to + "?next=" + encodeURIComponent(location.pathname));
+}
+
+// Before the desk locks by itself it says so: any key or touch keeps it open (WCAG 2.2, 2.2.1).
+function warn(soon) {
+  const line = byId("idle");
+  if (line.hidden === soon) line.hidden = !soon;
 }
 
 async function lockNow(form) {
@@ -333,6 +214,8 @@ if (signedIn) {
     event.preventDefault();
     lockNow(form);
   });
+  // Who signs out by hand is not led back here: what the stream says of the end comes too late to matter.
+  document.addEventListener("submit", (event) => { if (event.target.matches("form[action$='/sign-out']")) leaving = true; });
   setInterval(() => {
     const known = Number(recall(ACTIVE)) || 0;
     if (moved > known) keep(ACTIVE, String(moved));
@@ -343,56 +226,15 @@ if (signedIn) {
         if (answer.redirected || answer.status === 401) leave("/desk/locked");
       }, () => undefined);
     }
-    if (Date.now() - newest > idle) {
+    const left = idle - (Date.now() - newest);
+    warn(left < Math.min(60000, idle / 3));
+    if (left < 0) {
       const why = document.createElement("input");
       Object.assign(why, { type: "hidden", name: "idle", value: "1" });
       form.append(why);
       lockNow(form);
     }
   }, Math.min(2000, idle / 4));
-}
-
-// --- Keys ---------------------------------------------------------------------------------------
-
-const keys = byId("keys");
-if (keys) {
-  const use = byId("keys-use");
-  use.checked = recall("desk-keys") !== "off";
-  use.addEventListener("change", () => keep("desk-keys", use.checked ? "on" : "off"));
-  byId("keys-open").hidden = false;
-  byId("keys-open").addEventListener("click", () => keys.showModal());
-  document.addEventListener("keydown", (event) => {
-    const target = event.target;
-    if (event.key === "Enter" && (event.ctrlKey || event.metaKey) && target.id === "text") {
-      event.preventDefault();
-      byId("send").click();
-      return;
-    }
-    if (event.ctrlKey || event.altKey || event.metaKey || keys.open || !use.checked) return;
-    if (target.matches("input, textarea, select, [contenteditable]")) return;
-    if (event.key === "?") keys.showModal();
-    else if (event.key === "j" || event.key === "k") step(event.key === "j" ? 1 : -1);
-    else if (event.key === "r" && byId("text")) { event.preventDefault(); byId("text").focus(); }
-    else if (event.key === "c") take();
-    else if (event.key === "/") {
-      event.preventDefault();
-      if (byId("find-words")) byId("find-words").focus();
-      else location.assign("/desk/find");
-    }
-  });
-}
-
-function step(by) {
-  const rows = [...document.querySelectorAll(".desk-row__link")];
-  if (!rows.length) return;
-  const at = rows.indexOf(document.activeElement);
-  rows[at < 0 ? (by > 0 ? 0 : rows.length - 1) : (at + by + rows.length) % rows.length].focus();
-}
-
-function take() {
-  const row = document.activeElement.closest(".desk-row");
-  const button = row ? row.querySelector("button[id^=claim-]") : byId("claim");
-  if (button) button.click();
 }
 
 // --- Approved answers ---------------------------------------------------------------------------

@@ -1,17 +1,7 @@
-// The queue: the key `n`, and what is ticked or unfolded stays so while the list is read anew.
+// The queue: what is ticked or unfolded stays so while the list is read anew.
 
 (() => {
-  const button = document.getElementById("take-next");
-  if (!button) return;
-
-  document.addEventListener("keydown", (event) => {
-    const use = document.getElementById("keys-use");
-    const dialog = document.querySelector("dialog[open]");
-    if (event.key !== "n" || event.ctrlKey || event.altKey || event.metaKey || dialog) return;
-    if ((use && !use.checked) || event.target.matches("input, textarea, select, [contenteditable]")) return;
-    event.preventDefault();
-    button.click();
-  });
+  if (!document.getElementById("take-next")) return;
 
   const within = "#rows input[name=chat]:checked, #rows details[open]";
   let kept = [];

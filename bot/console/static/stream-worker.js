@@ -21,6 +21,7 @@ function open() {
     return event.data ? JSON.parse(event.data) : {};
   };
   source.addEventListener("change", (event) => tell({ name: "change", data: keep(event) }));
+  source.addEventListener("viewers", () => tell({ name: "viewers" }));
   source.addEventListener("place", keep);
   source.addEventListener("ready", (event) => {
     keep(event);

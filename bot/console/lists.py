@@ -1,0 +1,265 @@
+"""The lists of the queue page, read once for all whose pages ask at the same moment.
+
+What waits, what others have and every count is the same for all who see the same and filter the same:
+one reading serves them. What somebody has is read for all of them together. A row's HTML is made once
+for as long as nothing in it changes.
+
+Nothing is kept that was read: each page is given what was read after it asked (`Together`), by a query
+that stands under `visible` for just its role and its teams (`sight_of`). Only HTML is kept, and found by
+all that goes into it.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any
+
+from markupsafe import Markup
+from sqlalchemy import Row
+
+from bot.console.pages import Pages
+from bot.console.reading import last_words, what_can
+from bot.core import Core
+from bot.handover.approval import list_open
+from bot.handover.labels import labels_of
+from bot.handover.measures import count_due
+from bot.handover.queue import Filters, count_facets, count_owned, grades_of, list_queue, sight_of
+from bot.handover.sensitive import Sensitive, given_reasons
+from bot.handover.surges import Card, list_cards
+from bot.handover.viewing import readers_of_all
+from bot.messages import URGENT, Actor
+from bot.store.together import Lanes, Together
+
+SHOWN = {"mine": 100, "waiting": 200, "others": 50}
+"""How many rows of each list a page carries; it says how many more there are."""
+KEPT_SECONDS = 10
+"""How long a row's HTML may serve: a page counts its minutes on from there by itself."""
+MOST_KEPT = 20_000
+
+Key = tuple[Actor, Filters]
+"""Whose sight, and what the list is narrowed to."""
+
+
+@dataclass(slots=True)
+class Shared:
+    """What all pages of one key show."""
+
+    grades: frozenset[str]
+    waiting: Sequence[Row[Any]]
+    owned: Sequence[Row[Any]]
+    """The first of those that anybody has: enough to leave out whatever one reader has."""
+    owned_count: int
+    facets: Sequence[Row[Any]]
+    cards: Sequence[Card]
+    labels: dict[int, list[str]]
+    asked: frozenset[int]
+    """Those whose words are shown only to who has said why."""
+    given: dict[int, set[int]]
+    """Who has, by conversation: ids of staff."""
+    readers: dict[int, list[tuple[int, str]]]
+    """Who looks on where: id and name."""
+    replies: int
+    """How many replies wait for one of the teams as a second person, each reader's own ones included."""
+    reviews: int
+    pieces: dict[tuple[int, bool, int], Markup] = field(default_factory=dict)
+    """HTML of rows, by conversation, whether its words are left out, and who of its readers asks."""
+    joined: dict[tuple[tuple[int, bool, int], ...], Markup] = field(default_factory=dict)
+    """The same of whole lists."""
+    counts: dict[str, Any] = field(default_factory=dict)
+    """What the page makes of the facets, once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mine:
+    """What one reader has."""
+
+    rows: Sequence[Row[Any]]
+    count: int
+    labels: dict[int, list[str]]
+
+
+class Lists:
+    """Reads and renders them."""
+
+    def __init__(self, core: Core, pages: Pages) -> None:
+        self._core, self._pages = core, pages
+        self._shared = Lanes(self._read_shared)
+        self._mine = Together(self._read_mine)
+        self._kept: dict[str, Markup] = {}
+        self._kept_at = 0
+        # In the place of the form's token, which is another one for each browser.
+        self._token = secrets.token_hex(16)
+
+    async def shared(self, actor: Actor, filters: Filters) -> Shared:
+        """What `actor` sees as do all with the same role and teams."""
+        return await self._shared.ask((sight_of(actor), filters))
+
+    async def mine(self, actor: Actor, filters: Filters) -> Mine:
+        """What `actor` has."""
+        return await self._mine.ask((sight_of(actor), filters, actor.staff_id or 0))
+
+    # ---- reading ---------------------------------------------------------------------------------
+
+    async def _read_shared(self, key: Key) -> Shared:
+        actor, filters = key
+        rule = Sensitive.of(self._core.content.current.teams)
+        async with self._core.store.read() as connection:
+            waiting: list[Row[Any]] = []
+            owned: list[Row[Any]] = []
+            if filters.state in ("", "waiting"):
+                waiting = await list_queue(
+                    connection, actor, filters=filters, state="waiting", limit=SHOWN["waiting"], grouped=True
+                )
+            if filters.state in ("", "others"):
+                limit = SHOWN["others"] + SHOWN["mine"]
+                owned = await list_queue(connection, actor, filters=filters, state="others", limit=limit)
+            rows = [*waiting, *owned]
+            asked = frozenset(row.id for row in rows if rule.asks(row, actor))
+            return Shared(
+                await grades_of(connection, actor),
+                waiting,
+                owned,
+                (await count_owned(connection, actor, filters))[1],
+                await count_facets(connection, actor),
+                [] if filters.is_set else await list_cards(connection, actor),
+                await labels_of(connection, [row.id for row in rows]),
+                asked,
+                await given_reasons(connection, asked),
+                await readers_of_all(connection, actor),
+                len(await list_open(connection, actor, self._core.approvals.rule)),
+                await count_due(connection, actor) if actor.role == "supervisor" else 0,
+            )
+
+    async def _read_mine(self, keys: Iterable[tuple[Actor, Filters, int]]) -> dict[Any, Mine]:
+        owners: dict[Key, list[int]] = {}
+        wanted = list(keys)
+        for sight, filters, staff_id in wanted:
+            owners.setdefault((sight, filters), []).append(staff_id)
+        rows: dict[tuple[Actor, Filters, int], list[Row[Any]]] = {key: [] for key in wanted}
+        counts: dict[tuple[Actor, Filters, int], int] = {}
+        async with self._core.store.read() as connection:
+            for (sight, filters), staff in owners.items():
+                limit = (SHOWN["mine"] + 1) * len(staff)
+                found = await list_queue(
+                    connection, sight, filters=filters, state="mine", owners=staff, limit=limit
+                )
+                for row in found:
+                    rows[sight, filters, row.owner_id].append(row)
+                for staff_id in staff:
+                    key = (sight, filters, staff_id)
+                    counts[key] = len(rows[key])
+                    if len(found) == limit:
+                        # Somebody has so many that rows of the others may be missing.
+                        one = Actor("", staff_id, sight.role, sight.teams)
+                        rows[key] = await list_queue(
+                            connection, one, filters=filters, state="mine", limit=SHOWN["mine"]
+                        )
+                        counts[key] = (await count_owned(connection, one, filters))[0]
+            ids = [row.id for found in rows.values() for row in found]
+            labels = await labels_of(connection, ids)
+        return {
+            key: Mine(found[: SHOWN["mine"]], counts[key], {row.id: labels.get(row.id, []) for row in found})
+            for key, found in rows.items()
+        }
+
+    # ---- HTML --------------------------------------------------------------------------------------
+
+    def rows(self, shared: Shared, rows: Sequence[Row[Any]], actor: Actor) -> list[Markup]:
+        """A list of what all see, as `actor` sees it: one piece, made once for all who see just the same."""
+        keys = tuple(self._as_seen(shared, row, actor) for row in rows)
+        piece = shared.joined.get(keys)
+        if piece is None and rows:
+            piece = shared.joined[keys] = Markup("").join(self._row(shared, row, actor) for row in rows)
+        return [] if piece is None else [piece]
+
+    @staticmethod
+    def _as_seen(shared: Shared, row: Row[Any], actor: Actor) -> tuple[int, bool, int]:
+        """What tells a row as `actor` sees it from the same row as others do."""
+        me = actor.staff_id or 0
+        asks = row.id in shared.asked and not (
+            me in (row.owner_id, row.closed_owner_id) or me in shared.given.get(row.id, ())
+        )
+        reads = not asks and any(me == reader for reader, _ in shared.readers.get(row.id, ()))
+        return row.id, asks, me if reads else 0
+
+    def _row(self, shared: Shared, row: Row[Any], actor: Actor) -> Markup:
+        key = self._as_seen(shared, row, actor)
+        piece = shared.pieces.get(key)
+        if piece is None:
+            looking = [] if key[1] else _others(shared.readers.get(row.id, []), row, actor.staff_id or 0)
+            labels = shared.labels.get(row.id, [])
+            one = described(row, sight_of(actor), shared.grades, key[1], labels, looking)
+            piece = shared.pieces[key] = self._piece(one, 0)
+        return piece
+
+    def own_row(self, shared: Shared, mine: Mine, row: Row[Any], actor: Actor) -> Markup:
+        """One row of what `actor` has."""
+        me = actor.staff_id or 0
+        looking = _others(shared.readers.get(row.id, []), row, me)
+        one = described(row, actor, shared.grades, False, mine.labels.get(row.id, []), looking)
+        return self._piece(one, me)
+
+    def _piece(self, one: dict[str, Any], reader: int) -> Markup:
+        """The HTML of a row: made anew when anything that goes into it differs, and every few seconds."""
+        moment = int(time.monotonic()) // KEPT_SECONDS
+        if moment != self._kept_at or len(self._kept) > MOST_KEPT:
+            self._kept, self._kept_at = {}, moment
+        # The row as a tuple: a row's own words for itself leave out the middle of what is long.
+        rest = {name: value for name, value in one.items() if name != "row"}
+        key = f"{reader} {tuple(one['row'])!r} {rest!r}"
+        piece = self._kept.get(key)
+        if piece is None:
+            session = SimpleNamespace(staff_id=reader)
+            made = self._pages.piece("parts/row.html", one=one, session=session, csrf=self._token)
+            piece = self._kept[key] = Markup(made)  # noqa: S704  made by a template that escapes
+        return piece
+
+    def filled(self, html: bytes, csrf: str) -> bytes:
+        """A page with such rows, its reader's own token in each form."""
+        return html.replace(self._token.encode(), csrf.encode())
+
+
+def _others(looking: Iterable[tuple[int, str]], row: Row[Any], me: int) -> list[str]:
+    return [name for staff_id, name in looking if staff_id not in (row.owner_id, me)]
+
+
+def described(
+    row: Row[Any],
+    actor: Actor,
+    grades: frozenset[str],
+    asks: bool,
+    labels: Sequence[str],
+    readers: Sequence[str],
+) -> dict[str, Any]:
+    """A row with what `actor` can do with it. `asks`: its words are left out until a reason is given."""
+    can = what_can(row, actor)
+    return {
+        "row": row,
+        "can": can,
+        "may_take": row.grade is None or row.grade in grades or row.grade in URGENT,
+        "movable": row.grade not in URGENT and (row.state == "waiting" or can.own),
+        "last": last_words(row),
+        **why_here(row),
+        "labels": labels,
+        "readers": readers,
+        # Words of a sensitive chat are shown to those only who may read it.
+        **({"last": "", "words": [], "asks": True} if asks else {}),
+    }
+
+
+def why_here(row: Any) -> dict[str, Any]:
+    """The newest reason of the grade it has: the words that fired and every net that found it."""
+    reasons = list(row.reasons or ())
+    of_grade = [reason for reason in reasons if reason.get("category") == row.category] or reasons
+    words: list[str] = []
+    for reason in of_grade:
+        if reason.get("net") != "understanding":
+            words.extend(word for word in reason.get("words", ()) if word not in words)
+    return {
+        "words": words[:6],
+        "nets": list(dict.fromkeys(reason.get("net", "") for reason in reasons)),
+    }

@@ -1,0 +1,1 @@
+"""Practice: its file, its database, its people and its pages; and that no force's desk has any of it."""
