@@ -35,7 +35,8 @@ def notice_of(event: Row[Any], chat: Row[Any], staff_id: int) -> dict[str, str] 
         rose = event.kind == "conversation.escalated" and (event.data.get("moved") or event.data.get("rose"))
         return {"tell": WAITS, "grade": grade} if came or rose else None
     if chat.state == "human" and chat.owner_id == staff_id:
-        if event.kind == "alert":
+        # A clock's warning, or an offer to a colleague, is an alert without a grade: no danger.
+        if event.kind == "alert" and event.data.get("grade"):
             return {"tell": DANGER, "grade": grade}
         if event.kind == "message.received":
             return {"tell": WROTE, "grade": grade}

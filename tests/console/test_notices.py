@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from bot.console.visit import LOOK_COOKIE
+from bot.store.record import add_event
 from tests.console.serving import Desk, listen
 from tests.support.world import P1, P3
 
@@ -47,6 +48,21 @@ def test_what_comes_to_a_chat_is_called_out_to_its_owner_only(any_desk: Desk) ->
     desk.say(P1)
     assert told(desk, "mo", start) == [("danger", "P1")]
     assert told(desk, "jo", start) == []
+
+
+def test_a_clock_that_warns_is_no_danger(any_desk: Desk) -> None:
+    desk = any_desk
+    row = desk.say(P3)
+    assert desk.browser("mo").do(row, "claim", epoch=row.epoch).status_code == 204
+    start = place(desk)
+
+    async def warn() -> None:
+        async with desk.gateway.core.store.write() as connection:
+            await add_event(connection, row.id, "alert", {"reason": "reply_soon", "owner": row.owner_id})
+
+    desk.run(warn())
+    assert row.id in {one.data.get("chat") for one in listen(desk.browser("mo"), after=start)}
+    assert told(desk, "mo", start) == []
 
 
 def test_a_sealed_chat_is_called_out_to_nobody(any_desk: Desk) -> None:
