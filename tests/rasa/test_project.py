@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from benchmarks.understanding.shipped import shipped
-from bot.nlu.classifier import FAQ, train
+from bot.nlu.classifier import train
+from bot.nlu.understanding import FAQ
 from tests.rasa.servers import ROOT
 
 
