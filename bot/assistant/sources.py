@@ -8,7 +8,7 @@ descriptions of the fields below.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
@@ -161,6 +161,23 @@ def first_fault(path: Path) -> str | None:
     return next(_Source(path).faults(), None)
 
 
+def line_of(node: yaml.Node | None, place: Sequence[str | int]) -> int:
+    """The line of a place in a YAML file; of what should hold it, where it is missing."""
+    line = 1
+    for part in place:
+        if isinstance(node, yaml.MappingNode):
+            pair = next(((key, value) for key, value in node.value if key.value == part), None)
+            if pair is None:
+                break
+            line, node = pair[0].start_mark.line + 1, pair[1]
+        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
+            node = node.value[part]
+            line = node.start_mark.line + 1
+        else:
+            break
+    return line
+
+
 class _Source:
     """One file, with the lines of what stands in it."""
 
@@ -248,20 +265,7 @@ class _Source:
         }
 
     def _line(self, place: list[Any]) -> int:
-        """The line of a place; of what should hold it, where it is missing."""
-        node, line = self.node, 1
-        for part in place:
-            if isinstance(node, yaml.MappingNode):
-                found = next(((k, v) for k, v in node.value if k.value == part), None)
-                if found is None:
-                    break
-                line, node = found[0].start_mark.line + 1, found[1]
-            elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
-                node = node.value[part]
-                line = node.start_mark.line + 1
-            else:
-                break
-        return line
+        return line_of(self.node, place)
 
     def _node(self, *place: Any) -> yaml.Node | None:
         node = self.node

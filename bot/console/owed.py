@@ -10,7 +10,7 @@ from sqlalchemy import and_, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.conversations.limits import Limits
-from bot.handover.incident import first_report, is_waived
+from bot.handover.incident import first_report, without_waiver
 from bot.handover.queue import visible
 from bot.messages import Actor
 from bot.store.record import now
@@ -74,14 +74,16 @@ async def _numbers(connection: AsyncConnection, whose: Any, limits: Limits) -> l
     at, steps = now(), limits.limits.incident_warnings
     query = (
         select(Conversation.__table__)
-        .where(whose, Conversation.incident.is_(None), Conversation.opened_at <= at - steps[0])
+        .where(
+            whose, Conversation.incident.is_(None), Conversation.opened_at <= at - steps[0], without_waiver()
+        )
         .order_by(Conversation.opened_at)
         .limit(10 * MOST)
     )
     found = []
     for row in (await connection.execute(query)).all():
         told = first_report(row, limits.rule)
-        if told is None or told + steps[0] > at or await is_waived(connection, row.id):
+        if told is None or told + steps[0] > at:
             continue
         until = told + steps[-1]
         found.append(Owed(row.id, row.reference, row.grade, "incident", until, until <= at))

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, select
+from sqlalchemy import Row, exists, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.errors import ContentError, RefusedError
 from bot.messages import URGENT
-from bot.store.tables import Audit
+from bot.store.tables import Audit, Conversation
 
 WAIVE = "incident.waive"
 """The audit row of a supervisor's reason to close without a number."""
@@ -106,6 +106,11 @@ async def needs_incident(
     if asked == "never":
         return False
     return asked == "always" or await reported_at(connection, row, rule) is not None
+
+
+def without_waiver() -> Any:
+    """A condition on `conversation`: no supervisor gave a reason for having no number."""
+    return ~exists().where(Audit.conversation_id == Conversation.id, Audit.action == WAIVE)
 
 
 async def is_waived(connection: AsyncConnection, conversation_id: int) -> bool:

@@ -13,6 +13,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from bot.assistant.content import Content
+from bot.assistant.sources import line_of
 from bot.conversations import phrases
 from bot.conversations.door import JOIN_MESSAGES
 from bot.errors import ContentError
@@ -139,7 +140,7 @@ class _Source:
         self.found: list[str] = []
 
     def _said(self, place: Sequence[str | int], what: str) -> str:
-        return f"{self.path.parent.name}/{FILE}, line {self._line(place)}: {what}."
+        return f"{self.path.parent.name}/{FILE}, line {line_of(self.node, place)}: {what}."
 
     def read(self) -> Script:
         """The file as it is.
@@ -190,7 +191,7 @@ class _Source:
         """Line and words of one fault that the schema found."""
         place = list(error["loc"])
         names = [str(part) for part in place if isinstance(part, str) and part != "[key]"]
-        line = self._line(place)
+        line = line_of(self.node, place)
         if "[key]" in place:
             rule = f"begin with {USERNAME}" if names[0] == "staff" else "be small letters, digits and _"
             return line, f"'{names[-1]}' is no key here: it has to {rule}"
@@ -201,22 +202,6 @@ class _Source:
         if error["type"] == "extra_forbidden":
             return line, f"'{name}' is not known here. Remove it, or write one of: {', '.join(sorted(known))}"
         return line, f"'{name}' must be {known.get(name, 'keys and values')}"
-
-    def _line(self, place: Sequence[str | int]) -> int:
-        """The line of a place; of what should hold it, where it is missing."""
-        node, line = self.node, 1
-        for part in place:
-            if isinstance(node, yaml.MappingNode):
-                pair = next(((key, value) for key, value in node.value if key.value == part), None)
-                if pair is None:
-                    break
-                line, node = pair[0].start_mark.line + 1, pair[1]
-            elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
-                node = node.value[part]
-                line = node.start_mark.line + 1
-            else:
-                break
-        return line
 
     def faults_of(self, script: Script, content: Content) -> Iterator[str]:
         """What names something that is not there, or could not be played."""
