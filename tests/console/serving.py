@@ -30,7 +30,7 @@ from bot.store.record import now
 from bot.store.tables import Audit, Conversation, Outbox, Person, Staff, StaffSession
 from tests.support.channel import RecordingChannel
 from tests.support.rasa import SECRET, LoopbackRasa
-from tests.support.serving import in_thread
+from tests.support.serving import end_other_tasks, in_thread
 from tests.support.world import read_content, read_screen
 
 T = TypeVar("T")
@@ -236,11 +236,7 @@ def serving(database_url: str, *, port: int = 0, **settings: Any) -> Iterator[De
         server.close()
         await gateway.core.stop(2)
         await rasa.stop()
-        own = asyncio.current_task()
-        left = [task for task in asyncio.all_tasks() if task is not own]
-        for task in left:
-            task.cancel()
-        await asyncio.gather(*left, return_exceptions=True)
+        await end_other_tasks()
 
     with in_thread(serve, "desk") as (found, _loop):
         try:

@@ -19,7 +19,7 @@ from bot.practice.player import Persona
 from bot.settings import ROOT, Settings
 from bot.store.tables import Outbox
 from tests.console.serving import Browser, Desk
-from tests.support.serving import in_thread
+from tests.support.serving import end_other_tasks, in_thread
 from tests.support.world import read_content, read_screen
 
 FORCE = ROOT / "force" / "northumbria"
@@ -118,11 +118,7 @@ def practice_serving(database_url: str) -> Iterator[Stage]:
         await stop.wait()
         server.close()
         await gateway.core.stop(2)
-        own_task = asyncio.current_task()
-        left = [task for task in asyncio.all_tasks() if task is not own_task]
-        for task in left:
-            task.cancel()
-        await asyncio.gather(*left, return_exceptions=True)
+        await end_other_tasks()
 
     with in_thread(serve, "practice") as (found, _loop):
         try:

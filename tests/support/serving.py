@@ -14,6 +14,14 @@ START_SECONDS = 60.0
 STOP_SECONDS = 30.0
 
 
+async def end_other_tasks() -> None:
+    """End whatever still runs in this loop, so that nothing runs on into what follows."""
+    left = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in left:
+        task.cancel()
+    await asyncio.gather(*left, return_exceptions=True)
+
+
 @contextmanager
 def in_thread(
     serve: Callable[[Callable[[T], None], asyncio.Event], Awaitable[None]], name: str
