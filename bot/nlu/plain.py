@@ -5,9 +5,8 @@ from everything it knows; "where is my nearest police shop at tomorrow" is not. 
 single words only:
 
 1. The force's list (`spellings` of the screen's word file): dialect, text-speak, usual misspellings.
-2. A word that is not in the training examples, the sentence model's vocabulary or a list of 82,000
-   English words (symspellpy's) becomes the same with a g if it lost one ("drivin"), else the training
-   word that sounds the same or lies one or two letters away (Damerau-Levenshtein).
+2. A word that is in neither the training examples nor the sentence model's vocabulary becomes the
+   training word that sounds the same, or lies one or two letters away (Damerau-Levenshtein).
 
 A word that is an ordinary one is never changed, so nothing that is spelled well gets lost.
 """
@@ -19,7 +18,6 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
-from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
 
@@ -33,8 +31,6 @@ from bot.nlu.normalise import normalise
 _WORD: Final = re.compile(r"[^\W_]+(?:'[^\W_]+)*")
 _SENTENCE_END: Final = re.compile(r"[.!?;\n]+(?=\s|$)")
 _FILE: Final = "plain.json"
-_DICTIONARY: Final = "frequency_dictionary_en_82_765.txt"
-"""Words and how often books have them, a line each; made from SCOWL and Google's n-grams by its authors."""
 PIECE_WORDS: Final = 4
 """A sentence shorter than this says too little by itself."""
 MOST_PIECES: Final = 4
@@ -112,9 +108,7 @@ class PlainWords:
         return self._corrected(word)
 
     def _correct(self, word: str) -> str:
-        """Return the word that was meant, or the word itself."""
-        if word.endswith("in") and f"{word}g" in self._ordinary:
-            return f"{word}g"
+        """Return the training word that was meant, or the word itself."""
         alike = self._sounds.get(jellyfish.metaphone(word), [])
         slips = 2 if len(word) >= TWO_SLIPS else 1
         near = process.extract(
@@ -161,8 +155,6 @@ def read_spellings(path: Path) -> dict[str, str]:
 
 
 def ordinary_words(vocabulary: Path) -> list[str]:
-    """Return the whole words of the sentence model's word-piece vocabulary, and of a list of English words."""
-    words = set(vocabulary.read_text("utf-8").splitlines())
-    listed = (files("symspellpy") / _DICTIONARY).read_text("utf-8-sig")
-    words.update(line.split(" ", 1)[0] for line in listed.splitlines())
-    return sorted(word for word in words if len(word) >= SHORTEST and word.isascii() and word.isalpha())
+    """Return the whole words of the sentence model's word-piece vocabulary."""
+    words = vocabulary.read_text("utf-8").splitlines()
+    return [word for word in words if len(word) >= SHORTEST and word.isascii() and word.isalpha()]

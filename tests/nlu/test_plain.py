@@ -34,7 +34,6 @@ def plain() -> PlainWords:
         ("how do i report a berglary 2 the polis", "how do i report a burglary 2 the police"),
         ("me nieghbour is dead noisy", "me neighbour is dead noisy"),
         ("divvent knaa who to tell", "dont know who to tell"),
-        ("hes drivin like a maniac", "hes driving like a maniac"),
     ],
 )
 def test_dialect_and_slips_become_plain_words(plain: PlainWords, written: str, meant: str) -> None:
@@ -45,7 +44,6 @@ def test_dialect_and_slips_become_plain_words(plain: PlainWords, written: str, m
     "text",
     [
         "the garbage lorry was late",  # near to "garage", but a word of its own
-        "the garbage smothered the despairing gull", "my library book is overdue",
         "polite notice", "is it noise or nosy", "newcastle united", "a1 road", "l33t", "", "ok",
     ],
 )  # fmt: skip
