@@ -7,11 +7,11 @@ from pathlib import Path
 
 import yaml
 
+from bot.nlu.classifier import RISK, Example
 from bot.nlu.faq import risk_of, written_about
 from bot.nlu.normalise import normalise
 from bot.nlu.plain import PlainWords, ordinary_words, read_spellings
 from bot.nlu.sentences import VOCABULARY, Vectors, shared_sentence_vectors
-from bot.nlu.understanding import RISK, Example
 
 ROOT = Path(__file__).parents[2]
 

@@ -11,10 +11,9 @@ from dataclasses import replace
 import numpy as np
 
 from benchmarks.understanding.shipped import Shipped, shipped
-from bot.nlu.heads import Learned, Task
-from bot.nlu.judge import evidence_of, learn_judge, of_unknown
+from bot.nlu import classifier
+from bot.nlu.classifier import FAQ, NO_RISK, Example, Learned, Options, Task, learn_judge
 from bot.nlu.kernel import Floats, Kernel, Landmarks
-from bot.nlu.understanding import FAQ, GRADES, HARMLESS, NO_RISK, Example, Options
 from bot.nlu.words import WordFeatures
 
 REJECTED = (0.06, 0.08, 0.10, 0.12, 0.15, 0.18, 0.22)
@@ -27,13 +26,11 @@ def main() -> None:
     words = WordFeatures.fit([example.text for example in given.examples])
     rows = words.transform([example.text for example in given.examples])
     options = Options()
-    kernel, about = Kernel(options.words, options.width), [example.about for example in given.examples]
-    topical = np.array([place for place, label in enumerate(about) if label], dtype=np.int32)
-    landmarks = Landmarks(kernel, given.vectors, rows, options.topic_landmarks, topical)
+    landmarks = Landmarks(Kernel(options.words, options.width), given.vectors, rows, options.landmarks)
     learned = Learned(given.vectors, rows, landmarks, options)
     print(f"{len(given.examples)} examples, {words.size} word features")
     topics(given, learned)
-    risks(given, replace(learned, landmarks=Landmarks(kernel, given.vectors, rows, options.landmarks)))
+    risks(given, learned)
 
 
 def topics(given: Shipped, learned: Learned) -> None:
@@ -47,13 +44,13 @@ def topics(given: Shipped, learned: Learned) -> None:
     cosines = task.vectors @ task.vectors.T
     np.fill_diagonal(cosines, -1.0)
     logs = head.logs(scores)
-    evidence, chosen = evidence_of(logs, scores, cosines, task.targets)
+    evidence, chosen = classifier._evidence(logs, scores, cosines, task.targets)
     names = np.array(head.labels)
     faq = tested & np.char.startswith(names[task.targets], FAQ)
     outside = tested & (names[task.targets] == "out_of_scope")
     first_faq = np.char.startswith(names[chosen], FAQ)
     right = chosen == task.targets
-    unknown = of_unknown(task, head)
+    unknown = task.unknown(head)
     third = np.argsort(-logs, axis=1)[:, :3]
     in_three = (third == task.targets[:, None]).any(axis=1)
     print(f"FAQ examples {faq.sum()}: first {right[faq].mean():.3f}, among three {in_three[faq].mean():.3f}")
@@ -90,15 +87,14 @@ def risks(given: Shipped, learned: Learned) -> None:
     examples: list[Example] = [e for e in given.examples if e.carries is not None]
     task = Task.of([e.carries for e in given.examples], learned)
     assert task is not None
-    everything = np.ones(len(task.targets), dtype=bool)
-    logs = task.head(everything, free=NO_RISK).logs(task.left_out())
+    logs = task.head(np.ones(len(task.targets), dtype=bool), free=NO_RISK).logs(task.left_out())
     none = task.labels.index(NO_RISK)
     chances: Floats = 1.0 - np.exp(logs[:, none])
     likeliest = np.array([label for label in task.labels if label != NO_RISK])[
         np.delete(logs, none, axis=1).argmax(axis=1)
     ]
     truth = np.array(task.labels)[task.targets]
-    harmless = np.array([e.label == HARMLESS for e in examples])
+    harmless = np.array([e.label == classifier.HARMLESS for e in examples])
     plain = np.array([e.label.startswith(FAQ) and e.carries == NO_RISK for e in examples])
     print("chance at least  " + "  ".join(f"{chance:5.2f}" for chance in CHANCES))
 
@@ -108,7 +104,7 @@ def risks(given: Shipped, learned: Learned) -> None:
 
     for category in sorted(set(truth) - {NO_RISK}):
         line(f"recall {category}", truth == category)
-    for grade in GRADES:
+    for grade in classifier.GRADES:
         line(f"recall {grade}", np.array([e.grade == grade for e in examples]))
     line("harmless", harmless)
     line("plain FAQ", plain)

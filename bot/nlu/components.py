@@ -22,7 +22,7 @@ from rasa.shared.nlu.training_data.features import Features
 from rasa.shared.nlu.training_data.message import Message
 from rasa.shared.nlu.training_data.training_data import TrainingData
 
-from bot.nlu.classifier import IntentModel, train
+from bot.nlu.classifier import RISK, Example, IntentModel, Options, train
 from bot.nlu.faq import risk_of, written_about
 from bot.nlu.normalise import normalise
 from bot.nlu.payloads import intent_attributes
@@ -35,7 +35,6 @@ from bot.nlu.sentences import (
     sentence_model,
     shared_sentence_vectors,
 )
-from bot.nlu.understanding import RISK, Example, Options
 
 _LOG = logging.getLogger(__name__)
 _ORIGIN = "FrontCounterSentenceFeaturizer"

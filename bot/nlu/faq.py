@@ -6,8 +6,8 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
+from bot.nlu.classifier import NO_RISK
 from bot.nlu.normalise import normalise
-from bot.nlu.understanding import NO_RISK
 
 _CONTACT: Final = re.compile(r"\[[A-Z0-9_.a-z]+\]")
 _ANSWER_LETTERS: Final = 600

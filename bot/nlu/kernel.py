@@ -49,31 +49,22 @@ class Kernel:
 
 
 class Landmarks:
-    """The sample of examples that stands for all."""
+    """The sample of examples that stands for all, and every example as seen from it."""
 
-    def __init__(
-        self, kernel: Kernel, vectors: Vectors, rows: Rows, most: int, among: Places | None = None
-    ) -> None:
-        """Choose at most `most` of the examples, or of those `among` them."""
-        self._kernel, self._vectors, self._rows = kernel, vectors, rows
-        candidates = np.arange(len(vectors)) if among is None else among
-        chosen = np.random.default_rng(SEED).permutation(candidates)[:most]
+    def __init__(self, kernel: Kernel, vectors: Vectors, rows: Rows, most: int) -> None:
+        """Choose at most `most` of the examples, and describe all of them by it."""
+        count = len(vectors)
+        chosen = np.random.default_rng(SEED).permutation(count)[:most]
         self.places: Places = np.sort(chosen).astype(np.int32)
         own, own_rows = vectors[self.places], rows[self.places]
-        self._own, self._own_rows = own, own_rows
-        square = kernel.between(own, own_rows, own, own_rows)
-        square[np.diag_indices_from(square)] += JITTER
-        self._lower = cholesky(square, lower=True, overwrite_a=True, check_finite=False)
-
-    def features(self, which: Places) -> Scores:
-        """Return these examples as seen from the landmarks, (examples, landmarks)."""
-        found: Scores = np.empty((len(which), len(self.places)), dtype=np.float32)
-        for start in range(0, len(which), BLOCK):
-            part = which[start : start + BLOCK]
-            near = self._kernel.between(self._vectors[part], self._rows[part], self._own, self._own_rows)
-            solved = solve_triangular(self._lower, near.T, lower=True, check_finite=False)
-            found[start : start + BLOCK] = solved.T
-        return found
+        among = kernel.between(own, own_rows, own, own_rows)
+        among[np.diag_indices_from(among)] += JITTER
+        self._lower = cholesky(among, lower=True, overwrite_a=True, check_finite=False)
+        self.features: Scores = np.empty((count, len(own)), dtype=np.float32)
+        for start in range(0, count, BLOCK):
+            part = slice(start, min(start + BLOCK, count))
+            near = kernel.between(vectors[part], rows[part], own, own_rows)
+            self.features[part] = solve_triangular(self._lower, near.T, lower=True, check_finite=False).T
 
     def weights(self, primal: Scores) -> Scores:
         """Return the weight of each landmark (landmarks, labels) from those of a `Fitted`."""
@@ -103,15 +94,15 @@ class Fitted:
         found = solve_triangular(self._lower, self._features[which].T, lower=True, check_finite=False)
         return np.asarray(found, dtype=np.float32)
 
-    def left_out(self, which: Any = None) -> Scores:
-        """Return what a model without the example would say of it, for each example or some of them."""
-        some = np.arange(len(self._features)) if which is None else np.asarray(which)
-        own = np.empty(len(some), dtype=np.float32)
+    def left_out(self) -> Scores:
+        """Return what a model without the example would say of it, for each example."""
+        own = np.empty(len(self._features), dtype=np.float32)
         for start in range(0, len(own), BLOCK):
-            half = self._halves(some[start : start + BLOCK])
-            own[start : start + BLOCK] = np.einsum("ij,ij->j", half, half)
-        left = self._missed[some] / (1 - own * self._worth[some])[:, None]
-        return np.asarray(self._targets[some] - left, dtype=np.float32)
+            part = slice(start, start + BLOCK)
+            half = self._halves(part)
+            own[part] = np.einsum("ij,ij->j", half, half)
+        left = self._missed / (1 - own * self._worth)[:, None]
+        return np.asarray(self._targets - left, dtype=np.float32)
 
     def group_left_out(self, group: npt.NDArray[np.intp]) -> Scores:
         """Return what a model without a whole group of examples would say of them, (group, labels)."""

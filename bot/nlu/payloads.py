@@ -10,7 +10,7 @@ import re
 from collections.abc import Collection, Mapping
 from typing import Any, Final
 
-from bot.nlu.understanding import FAQ, Understanding
+from bot.nlu.classifier import FAQ, Understanding
 
 UNDERSTANDING: Final = "front_counter"
 """Key of our own part of the parse data."""

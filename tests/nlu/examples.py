@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from bot.nlu.classifier import Example
 from bot.nlu.normalise import normalise
-from bot.nlu.understanding import Example
 
 _TEXTS: dict[tuple[str, str], tuple[str, ...]] = {
     ("faq/bike-stolen", "none"): (

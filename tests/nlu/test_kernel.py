@@ -16,7 +16,6 @@ ROWS = sparse.random(COUNT, 300, density=0.05, format="csr", random_state=4, dty
 TARGETS = np.eye(LABELS, dtype=np.float32)[RANDOM.integers(0, LABELS, COUNT)]
 WORTH = RANDOM.uniform(0.3, 1.0, COUNT).astype(np.float32)
 SOME = 30
-ALL = np.arange(COUNT, dtype=np.int32)
 
 
 def _kernel(landmarks: np.ndarray) -> np.ndarray:
@@ -42,11 +41,11 @@ def landmarks(request: pytest.FixtureRequest) -> Landmarks:
 @pytest.fixture(scope="module")
 def fitted(landmarks: Landmarks) -> Fitted:
     """All examples at once."""
-    return Fitted(landmarks.features(ALL), TARGETS, RIDGE, WORTH)
+    return Fitted(landmarks.features, TARGETS, RIDGE, WORTH)
 
 
 def test_with_all_examples_as_landmarks_the_kernel_is_whole() -> None:
-    features = Landmarks(Kernel(), VECTORS, ROWS, COUNT).features(ALL)
+    features = Landmarks(Kernel(), VECTORS, ROWS, COUNT).features
     assert np.allclose(features @ features.T, Kernel().between(VECTORS, ROWS, VECTORS, ROWS), atol=3e-3)
 
 
@@ -65,18 +64,6 @@ def test_left_out_answers_are_those_of_a_model_without_the_example(
         assert np.allclose(found[place], _without(kernel, np.array([place]))[0], atol=1e-3)
 
 
-def test_some_can_be_left_out_alone(fitted: Fitted) -> None:
-    some = np.array([3, 50, 7])
-    assert np.allclose(fitted.left_out(some), fitted.left_out()[some], atol=1e-5)
-
-
-def test_landmarks_are_taken_from_the_examples_that_are_named() -> None:
-    among = np.arange(10, 40, dtype=np.int32)
-    found = Landmarks(Kernel(), VECTORS, ROWS, 12, among).places
-    assert len(found) == 12
-    assert set(found) <= set(among)
-
-
 def test_a_group_is_left_out_whole(landmarks: Landmarks, fitted: Fitted) -> None:
     group = np.arange(10, 35)
     assert np.allclose(fitted.group_left_out(group), _without(_kernel(landmarks.places), group), atol=2e-3)
@@ -85,7 +72,6 @@ def test_a_group_is_left_out_whole(landmarks: Landmarks, fitted: Fitted) -> None
 def test_features_do_not_depend_on_the_blocks_they_are_made_in(
     landmarks: Landmarks, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = landmarks.features(ALL)
     monkeypatch.setattr("bot.nlu.kernel.BLOCK", 7)
     again = Landmarks(Kernel(), VECTORS, ROWS, len(landmarks.places))
-    assert np.allclose(again.features(ALL), whole, atol=1e-4)
+    assert np.allclose(again.features, landmarks.features, atol=1e-4)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from bot.nlu.classifier import NOTHING, Risk, Understanding
 from bot.nlu.payloads import PayloadError, as_parse_data, button_parse_data, without_command
-from bot.nlu.understanding import NOTHING, Risk, Understanding
 
 DOMAIN = {
     "intents": {"faq", "triage", "triage_answer", "restart"},

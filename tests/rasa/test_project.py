@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 
 from benchmarks.understanding.shipped import shipped
-from bot.nlu.classifier import train
-from bot.nlu.understanding import FAQ
+from bot.nlu.classifier import FAQ, train
 from tests.rasa.servers import ROOT
 
 

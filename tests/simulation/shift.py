@@ -254,11 +254,10 @@ class Shift:
             return
         await self.desk.sit()
         written = await self._deliver()
+        if written:
+            await self.world.core.grouping.sweep()
         if await self._clocks() or written or self._leaves <= now():
             await self.world.settle()
-        if written:
-            # Before anybody takes them one by one.
-            await self.world.core.grouping.sweep()
         if await self.desk.work():
             await self.world.settle()
         await self._look_ahead()
