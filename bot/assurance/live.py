@@ -27,7 +27,7 @@ import structlog
 from sqlalchemy import select
 from sqlalchemy.engine import make_url
 
-from bot.assurance.readiness import Report
+from bot.assurance.findings import Report
 from bot.channels.parts import Platform
 from bot.errors import SettingError
 from bot.messages import Actor

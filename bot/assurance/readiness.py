@@ -9,125 +9,51 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import json
 import re
-from collections import defaultdict
 from collections.abc import AsyncIterator, Collection, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
-from sqlalchemy import func, select
+from sqlalchemy import select
 
 from bot.assistant import content_from_files
 from bot.assistant.content import Content, content_from_items, load_yaml
 from bot.assurance import archive
+from bot.assurance.findings import (
+    ALARMS,
+    CHANNELS,
+    CONTENT,
+    DATA,
+    GROUPS,
+    SECURITY,
+    Finding,
+    Report,
+    Signed,
+    digest_of,
+)
+from bot.assurance.ready_people import stored_findings
 from bot.channels.parts import Platform
 from bot.errors import ContentError, SettingError
 from bot.handover import alarms
-from bot.handover.ownership import ANSWERING_ROLES
 from bot.services import model_path
 from bot.settings import ROOT, Settings
 from bot.store import Store
 from bot.store.record import now
 from bot.store.tables import (
-    Alarm,
-    AlarmAttempt,
-    Audit,
-    Conversation,
     Release,
     ReleaseItem,
     SignOff,
-    Staff,
-    StaffTeam,
 )
 
 EXAMPLE = ROOT / "force" / "northumbria"
 """The shipped force, which others copy."""
-P1_STAFF = 2
-"""Members of staff that a team for P1 needs at least: one answers, one stands in."""
-TEST_DAYS = 30
-BACKUP_HOURS = 24
 SHORTEST_SECRET = 16
 _OBVIOUS = ("change", "example", "secret", "password", "frontcounter", "default", "12345")
 _STATUS_SECONDS = 3.0
-
-CONTENT = "Answers, contacts and hours"
-ALARMS = "Alarms"
-PEOPLE = "People"
-SECURITY = "Secrets and addresses"
-CHANNELS = "Channels and assistant"
-DATA = "Data and backups"
-GROUPS = (PEOPLE, ALARMS, CONTENT, SECURITY, CHANNELS, DATA)
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that is not as it should be before the public comes."""
-
-    key: str
-    group: str
-    what: str
-    do: str
-    who: str
-    blocks: bool = True
-    digest: str = ""
-    """A hash of what was found; the key's own where the thing has no content."""
-
-
-@dataclass(frozen=True, slots=True)
-class Signed:
-    """Who took responsibility for a finding, and why."""
-
-    name: str
-    reason: str
-    at: str
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """All findings, and those of them that somebody signed off as they are now."""
-
-    findings: tuple[Finding, ...]
-    signed: Mapping[str, Signed]
-
-    @property
-    def blocking(self) -> list[Finding]:
-        """What is left to do or to sign off."""
-        return [f for f in self.findings if f.blocks and f.key not in self.signed]
-
-    @property
-    def warnings(self) -> list[Finding]:
-        """What does not block."""
-        return [f for f in self.findings if not f.blocks]
-
-    def to_dict(self) -> dict[str, Any]:
-        """For machines."""
-        return {
-            "ready": not self.blocking,
-            "blocking": len(self.blocking),
-            "findings": [
-                {
-                    "key": f.key, "group": f.group, "what": f.what, "do": f.do, "who": f.who,
-                    "blocks": f.blocks and f.key not in self.signed,
-                    "signed_off": (
-                        {"name": s.name, "reason": s.reason, "at": s.at}
-                        if (s := self.signed.get(f.key)) else None
-                    ),
-                }
-                for f in self.findings
-            ],
-        }  # fmt: skip
-
-
-def digest_of(content: Any) -> str:
-    """A hash over anything that YAML or JSON can hold."""
-    return hashlib.sha256(
-        json.dumps(content, sort_keys=True, ensure_ascii=False, default=str).encode()
-    ).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +83,7 @@ async def look(around: Surroundings) -> Report:
         *alarm_findings(around.settings, content),
         *security_findings(around.settings, around.platforms),
         *key_findings(around.settings),
-        *[finding async for finding in stored_findings(around, content)],
+        *[finding async for finding in stored_findings(around.store, around.demo_staff, content)],
         *[finding async for finding in channel_findings(around)],
     ]
     found = [f if f.digest else _with_own_digest(f) for f in found]
@@ -452,115 +378,6 @@ def key_findings(settings: Settings) -> Iterator[Finding]:
         yield Finding(
             "demo.setting", DATA, "This is a demonstration.", "Take FRONTCOUNTER_DEMO away.", "Operator"
         )
-
-
-# ---- what the database says ----------------------------------------------------------------------
-
-
-async def stored_findings(around: Surroundings, content: Content) -> AsyncIterator[Finding]:
-    """Staff, tests of alarms, backups, and what a demonstration has left behind."""
-    async with around.store.read() as connection:
-        people = list((await connection.execute(select(Staff.__table__).order_by(Staff.username))).all())
-        members: dict[str, set[int]] = defaultdict(set)
-        for row in await connection.execute(select(StaffTeam.staff_id, StaffTeam.team)):
-            members[row.team].add(row.staff_id)
-        tested = {row.path: row.at for row in await connection.execute(_tests())}
-        backup = (
-            await connection.execute(select(func.max(Audit.at)).where(Audit.action == "backup"))
-        ).scalar_one_or_none()
-        chats = (await connection.execute(select(func.count()).select_from(Conversation))).scalar_one()
-    able = {p.id for p in people if p.active and p.totp_confirmed_at and p.role in ANSWERING_ROLES}
-    for finding in p1_findings(content, {team: len(ids & able) for team, ids in members.items()}):
-        yield finding
-    for person in people:
-        if person.active and person.totp_confirmed_at is None:
-            yield Finding(
-                f"staff.second-factor.{person.username}", PEOPLE,
-                f"{person.name} has no second factor.",
-                "Let them sign in and set it up, or suspend the account.", person.name,
-            )  # fmt: skip
-    for role in ("supervisor", "admin"):
-        if not any(p.active and p.role == role for p in people):
-            yield Finding(
-                f"staff.no-{role}", PEOPLE, f"Nobody has the role {role}.",
-                "Invite somebody with `frontcounter staff invite`.", "Operator",
-            )  # fmt: skip
-    for path in alarms.PATHS:
-        if path not in tested or tested[path] < now() - timedelta(days=TEST_DAYS):
-            yield Finding(
-                f"alarms.test.{path}", ALARMS,
-                f"No test alarm got through by {path} in the last {TEST_DAYS} days.",
-                "Run `frontcounter alarm test`, or use the desk's page, and see it arrive.", "Supervisor",
-            )  # fmt: skip
-    if backup is None or backup < now() - timedelta(hours=BACKUP_HOURS):
-        yield Finding(
-            "backup.recent", DATA, f"There is no backup of the last {BACKUP_HOURS} hours.",
-            "Run `frontcounter backup --out FOLDER --keep 14` every night, and once now.", "Operator",
-        )  # fmt: skip
-    # How the accounts of `frontcounter practice` begin (bot/practice/script.py).
-    made_up = [
-        p for p in people if (p.username, p.name) in around.demo_staff or p.username.startswith("practice-")
-    ]
-    for person in made_up:
-        if person.active:
-            yield Finding(
-                f"demo.account.{person.username}", DATA,
-                f"The demonstration's account {person.username} can sign in.",
-                "Suspend it, or begin with an empty database.", "Administrator",
-            )  # fmt: skip
-    if made_up and chats:
-        yield Finding(
-            "demo.chats", DATA, f"This database was used for a demonstration, and holds {chats} chats.",
-            "Begin with an empty database.", "Operator",
-        )  # fmt: skip
-
-
-def _tests() -> Any:
-    return (
-        select(AlarmAttempt.path, func.max(AlarmAttempt.ended_at).label("at"))
-        .join(Alarm, Alarm.id == AlarmAttempt.alarm_id)
-        .where(Alarm.kind == "test", AlarmAttempt.result == "taken")
-        .group_by(AlarmAttempt.path)
-    )
-
-
-def p1_findings(content: Content, able: Mapping[str, int]) -> Iterator[Finding]:
-    """Whether every P1 reaches a team that is there day and night, and has people who can sign in.
-
-    Args:
-        content: the live release.
-        able: for each team, how many of its members could answer now.
-    """
-    teams: Mapping[str, Any] = content.teams.get("teams", {})
-    routed: dict[str, list[str]] = defaultdict(list)
-    for category in content.teams.get("routes", {}):
-        routed[content.team_for(category, "P1")].append(category)
-    serving: dict[str, list[str]] = defaultdict(list)
-    for team, categories in routed.items():
-        own = teams.get(team, {})
-        cover = own.get("also_at_p1") if own.get("sealed") else own.get("covered_by")
-        cover = team if own.get("round_the_clock") else cover
-        other = teams.get(cover or "", {})
-        if not other.get("round_the_clock") or "P1" not in other.get("grades", ()):
-            yield Finding(
-                f"people.p1-hours.{team}", PEOPLE,
-                f"A P1 of {', '.join(categories)} goes to the team {team}: nobody is there for it at night.",
-                "In teams.yml, route it to a team with `round_the_clock: true` and P1, or name one as "
-                "`covered_by`. Then run `frontcounter publish`.",
-                "Supervisor", True, digest_of([own, other, categories]),
-            )  # fmt: skip
-        else:
-            serving[str(cover)] += categories
-    for team in serving:
-        if able.get(team, 0) < P1_STAFF:
-            yield Finding(
-                f"people.p1-staff.{team}", PEOPLE,
-                f"The team {team} answers every P1 day and night, but {able.get(team, 0)} of its members "
-                f"can sign in with a second factor. It needs {P1_STAFF} at least.",
-                "Invite them with `frontcounter staff invite`, and let them set up their second factor.",
-                # One of two is another risk than nobody at all.
-                "Administrator", True, digest_of([team, able.get(team, 0)]),
-            )  # fmt: skip
 
 
 # ---- the outside ---------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from sqlalchemy import select, update
 
-from bot.assurance.readiness import Report
+from bot.assurance.findings import Report
 from bot.errors import RefusedError
 from bot.messages import Actor
 from bot.store import Store

@@ -11,7 +11,7 @@ from bot.errors import ContentError, RefusedError, SettingError
 from bot.settings import Settings
 
 if TYPE_CHECKING:
-    from bot.assurance.readiness import Report
+    from bot.assurance.findings import Report
     from bot.store import Store
 
 

@@ -25,16 +25,19 @@ from sqlalchemy import delete, select
 
 from bot.accounts import create_staff
 from bot.app import surroundings
+from bot.assurance.findings import Report
 from bot.assurance.live import FILE, Gate, name_of
-from bot.assurance.readiness import Report, look
+from bot.assurance.readiness import look
 from bot.assurance.signoff import sign_off, withdraw
 from bot.settings import ROOT, load_settings
 from bot.store import Store
 from bot.store.tables import Audit, Live
 from tests.console.serving import serving
 from tests.support.databases import SqliteTemplates
+from tests.support.ports import free_port
 from tests.support.rasa import SECRET as RASA_SECRET
 from tests.support.rasa import LoopbackRasa
+from tests.support.serving import PATIENT_GATEWAY
 
 pytestmark = pytest.mark.integration
 
@@ -50,20 +53,15 @@ build(TelegramServer({TOKEN!r}, [], Path(sys.argv[2]), 0)).run(
 """
 
 
-def port(host: str = "127.0.0.1") -> int:
-    """A free port."""
-    with socket.socket() as probe:
-        probe.bind((host, 0))
-        return int(probe.getsockname()[1])
-
-
 @pytest.fixture
 def telegram(tmp_path: Path) -> Iterator[tuple[str, Path]]:
     """A Telegram outside this machine's own names: its address, and its log."""
     try:
-        number = port(OUTSIDE)
+        with socket.socket() as probe:
+            probe.bind((OUTSIDE, 0))
     except OSError:
         pytest.skip(f"this machine has no {OUTSIDE}")
+    number = free_port()
     record = tmp_path / "telegram.jsonl"
     process = subprocess.Popen([sys.executable, "-c", SERVE, str(number), str(record)], cwd=ROOT)
     yield f"http://{OUTSIDE}:{number}", record
@@ -91,14 +89,14 @@ class Force:
     @contextmanager
     def gateway(self, **more: str) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
         """A gateway that was just started, and the address of its public listener."""
-        public = port()
+        public = free_port()
         environment = {
             **os.environ, **self.environment, "FRONTCOUNTER_PUBLIC_PORT": str(public),
-            "FRONTCOUNTER_DESK_PORT": str(port()), **more,
+            "FRONTCOUNTER_DESK_PORT": str(free_port()), **more,
         }  # fmt: skip
         with self.output.open("wb") as output:
             process = subprocess.Popen(
-                [sys.executable, "-m", "bot.cli", "serve"],
+                PATIENT_GATEWAY,
                 cwd=ROOT,
                 env=environment,
                 stdout=output,
@@ -109,20 +107,26 @@ class Force:
         finally:
             if process.poll() is None:
                 process.send_signal(signal.SIGTERM)
-                process.wait(60)
+                try:
+                    process.wait(120)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+                    process.wait()
+                    raise
 
     def refused(self, **more: str) -> str:
         """Start a gateway that must not go on; its last words."""
         with self.gateway(**more) as (process, _):
-            assert process.wait(90) == 1
+            assert process.wait(180) == 1
         return self.output.read_text("utf-8").strip().splitlines()[-1]
 
     def said(self) -> list[dict[str, Any]]:
-        """What the gateway logged."""
-        return [json.loads(line) for line in self.output.read_text("utf-8").splitlines() if line[:1] == "{"]
+        """What the gateway logged; the last line may not be whole yet."""
+        lines = self.output.read_text("utf-8").splitlines(keepends=True)
+        return [json.loads(line) for line in lines if line[:1] == "{" and line.endswith("\n")]
 
 
-def until(what: Any, seconds: float = 60.0) -> None:
+def until(what: Any, seconds: float = 120.0) -> None:
     """Wait until it is so.
 
     Raises:
@@ -139,14 +143,14 @@ def until(what: Any, seconds: float = 60.0) -> None:
 def answers(url: str) -> bool:
     """Whether the gateway is ready."""
     try:
-        return httpx.get(f"{url}/readyz", timeout=2, trust_env=False).status_code == 200
+        return httpx.get(f"{url}/readyz", timeout=20, trust_env=False).status_code == 200
     except httpx.HTTPError:
         return False
 
 
 def fetched(record: Path, api: str) -> bool:
     """Whether the gateway has asked this Telegram for news."""
-    calls = httpx.get(f"{api}/control/state", timeout=5, trust_env=False)
+    calls = httpx.get(f"{api}/control/state", timeout=20, trust_env=False)
     return "getUpdates" in calls.text
 
 
@@ -242,7 +246,7 @@ async def test_a_look_that_fails_does_not_stop_who_is_live(store: Store, tmp_pat
 
 def _up(api: str) -> bool:
     try:
-        httpx.get(f"{api}/control/state", timeout=1, trust_env=False)
+        httpx.get(f"{api}/control/state", timeout=5, trust_env=False)
     except httpx.HTTPError:
         return False
     return True
@@ -254,8 +258,8 @@ def test_without_a_database_only_a_channel_that_was_live_begins(
     """The 999 words of a live channel do not wait for the database; a new channel does."""
     api, record = telegram
     until(lambda: _up(api))
-    away = f"postgresql+asyncpg://nobody@127.0.0.1:{port()}/nothing"
-    force = Force(away, api, f"http://127.0.0.1:{port()}", tmp_path)
+    away = f"postgresql+asyncpg://nobody@127.0.0.1:{free_port()}/nothing"
+    force = Force(away, api, f"http://127.0.0.1:{free_port()}", tmp_path)
     with force.gateway():
         until(lambda: any(line["event"] == "gateway.waiting_for_store" for line in force.said()))
         time.sleep(3)
