@@ -190,9 +190,11 @@ async def _readers(visit: Visit, conversation_id: int) -> list[Reader]:
 
 
 async def live(visit: Visit, conversation_id: int) -> HTTPResponse:
-    """What changes on an open page: the transcript always, the actions only when they differ."""
+    """What changes on an open page: the transcript always, the actions and what is typed only when they differ."""
     found = await _read(visit, conversation_id)
-    return visit.page("parts/live.html", whole=visit.query("shape") != found["shape"], **found)
+    is_newer = unsent.is_newer(found["drafts_at"], visit.query("drafts"))
+    whole = is_newer or visit.query("shape") != found["shape"]
+    return visit.page("parts/live.html", whole=whole, **found)
 
 
 async def _may_open(visit: Visit, conversation_id: int) -> None:

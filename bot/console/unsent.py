@@ -48,6 +48,11 @@ def micros(at: datetime | None) -> str:
     return str(0 if at is None else int(at.timestamp()) * 1_000_000 + at.microsecond)
 
 
+def is_newer(kept: str, shown: str) -> bool:
+    """Whether the texts of one moment are newer than those that a page shows; False where it does not say."""
+    return shown.isascii() and shown.isdigit() and int(kept) > int(shown)
+
+
 async def keep(visit: Visit, conversation_id: int, text: str) -> None:
     """Keep a reply that was refused."""
     await visit.core.desk.draft(conversation_id, visit.actor, text)

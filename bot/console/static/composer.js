@@ -49,6 +49,8 @@ function show() {
     link.hidden = up;
     if (!up) link.textContent = "This page is not connected. New messages may be missing. It is trying again.";
   }
+  // For whoever has to know from outside whether the page shows everything: an old page, or none, reads as "off".
+  body.dataset.live = !up ? "off" : fresh || !document.querySelector("[data-ready]") ? "fresh" : "reading";
   lock();
 }
 
@@ -239,7 +241,15 @@ export async function flush() {
   await Promise.race([saveAll(), new Promise((done) => setTimeout(done, 1500))]);
 }
 
+// The last letters may have been under way to the server while it made this page. So until somebody types or does
+// something here, the page says how old its texts are, and is given newer ones.
+let touched = false;
+body.addEventListener("htmx:configRequest", (event) => {
+  if (touched || event.detail.elt.id !== "transcript") return;
+  event.detail.parameters.drafts = String(Math.max(0, ...[...drafts.values()].map((one) => one.at)));
+});
 body.addEventListener("input", (event) => {
+  touched = true;
   const kind = event.target.dataset && event.target.dataset.draft;
   if (kind) changed(kind);
 });
@@ -248,7 +258,10 @@ function kindsIn(form) {
   const kinds = [...form.querySelectorAll("[data-draft]")].map((field) => field.dataset.draft);
   return form.dataset.uses ? [...kinds, form.dataset.uses] : kinds;
 }
-document.addEventListener("submit", (event) => { for (const kind of kindsIn(event.target)) hold(kind); });
+document.addEventListener("submit", (event) => {
+  touched = true;
+  for (const kind of kindsIn(event.target)) hold(kind);
+});
 body.addEventListener("htmx:afterRequest", (event) => {
   const form = event.detail.requestConfig.elt;
   if (!form.matches("form[hx-post]")) return;

@@ -99,6 +99,30 @@ body.addEventListener("htmx:beforeSwap", (event) => {
 });
 window.addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
 
+// A click counts only if what was pressed is still there as the finger goes up. On a busy desk the lists come anew
+// many times a minute: one that is pressed on waits, but never for longer than anybody presses.
+const LISTS = ["rows", "overview", "alarms"];
+const LONGEST_PRESS = 1500;
+let pressed = null;
+let missed = false;
+
+function letGo() {
+  pressed = null;
+  if (missed) htmx.trigger(body, "desk:refresh");
+  missed = false;
+}
+document.addEventListener("pointerdown", (event) => {
+  pressed = event.target;
+  setTimeout(letGo, LONGEST_PRESS);
+}, true);
+for (const name of ["pointerup", "pointercancel"]) document.addEventListener(name, () => setTimeout(letGo), true);
+body.addEventListener("htmx:beforeSwap", (event) => {
+  const { target, requestConfig } = event.detail;
+  if (requestConfig.verb !== "get" || !LISTS.includes(target.id) || !target.contains(pressed)) return;
+  event.detail.shouldSwap = false;
+  missed = true;
+});
+
 // --- The transcript -----------------------------------------------------------------------------
 
 let atEnd = true;
