@@ -1,6 +1,7 @@
 """Fixtures for all tests of the gateway's environment.
 
-Tests that hold a browser, a process or a socket get a second go (docs/decisions/0017).
+Tests that hold a browser, a process or a socket get a second go, and those with a browser a third; two
+browsers never work at once (docs/decisions/0017).
 `database_url` runs a test on SQLite and, where FRONTCOUNTER_TEST_POSTGRES_URL names a server, on
 PostgreSQL. `world` is a gateway without sockets on that database, with a clock that stands still
 until the test moves it.
@@ -18,8 +19,9 @@ import pytest
 import redis
 import structlog
 
+from bot.assistant import client as assistant
 from bot.conversations import door
-from bot.store import Store
+from bot.store import Store, engine
 from tests.support.databases import POSTGRES, REDIS, PostgresTemplates, SqliteTemplates, missing
 from tests.support.rasa import LoopbackRasa
 from tests.support.world import World, clock_at_noon, open_world
@@ -34,17 +36,30 @@ ROOMS_WITH_A_SECOND_GO = frozenset({
     "practice", "telegram", "webchat",
 })  # fmt: skip
 """Folders whose tests talk to another process, a browser or a socket, and so depend on the machine."""
-MOST_SECOND_GOES = 10
+MOST_SECOND_GOES = 20
 """More of them in one run are no bad luck of a busy machine: the run fails."""
 _second_goes: list[str] = []
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give the tests that depend on the machine a second go, some seconds later."""
+    """Give the tests that depend on the machine another go, some seconds later, and share out the files.
+
+    With `--dist loadgroup` a group stays with one worker: each file is one, and all files with a browser
+    are one together, for two browsers with their gateways are more than two cores can bear.
+    """
     here = Path(__file__).parent
+    browsing = {item.path for item in items if _has_browser(item)}
     for item in items:
+        has_browser = item.path in browsing
+        group = "browser" if has_browser else str(item.path.relative_to(here.parent))
+        item.add_marker(pytest.mark.xdist_group(group))
         if item.path.is_relative_to(here) and item.path.relative_to(here).parts[0] in ROOMS_WITH_A_SECOND_GO:
-            item.add_marker(pytest.mark.flaky(reruns=1, reruns_delay=5))
+            item.add_marker(pytest.mark.flaky(reruns=2 if has_browser else 1, reruns_delay=5))
+
+
+def _has_browser(item: pytest.Item) -> bool:
+    return item.get_closest_marker("e2e") is not None or "chromium" in getattr(item, "fixturenames", ())
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
@@ -72,16 +87,18 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 def _last_line(report: pytest.TestReport) -> str:
     crash = getattr(report.longrepr, "reprcrash", None)
-    return str(getattr(crash, "message", report.longrepr)).split("\n", 1)[0][:200]
+    return " ".join(str(getattr(crash, "message", report.longrepr)).split())[:400]
 
 
 @pytest.fixture(autouse=True)
 def _patient_door(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A test machine that stands still for three seconds is no database that hangs.
+    """A test machine that stands still for some seconds is no database that hangs, and no Rasa that is away.
 
-    Tests of the door's patience set their own, and so do processes of their own.
+    Tests of such patience set their own, and so do processes of their own.
     """
     monkeypatch.setattr(door, "PATIENCE_SECONDS", 60.0)
+    monkeypatch.setattr(engine, "BUSY_SECONDS", 30.0)
+    monkeypatch.setattr(assistant, "CONNECT_SECONDS", 20.0)
 
 
 def memory_folder() -> str | None:

@@ -12,7 +12,7 @@ import pytest
 from bot.handover.alarms import Alarms, read_rota
 from bot.handover.alarms.plan import Pace
 from bot.settings import load_settings
-from tests.alarms.outside import SECRET, Mailbox, Receiver
+from tests.alarms.outside import PATIENCE_SECONDS, SECRET, Mailbox, Receiver
 from tests.support.world import World
 
 ROTA = """
@@ -103,6 +103,13 @@ async def calls_end(*gateways: Alarms) -> None:
     for alarms in gateways:
         while tasks := [task for each in alarms._calling.values() for task in each]:
             await asyncio.gather(*tasks)
+
+
+async def until(is_so: Callable[[], Any]) -> None:
+    """Wait until something is so that another thread does, or another task."""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while not is_so():  # noqa: ASYNC110  what is waited for is another thread's
+            await asyncio.sleep(0.02)
 
 
 async def look(*gateways: Alarms) -> None:

@@ -6,10 +6,8 @@ import hashlib
 import hmac
 import ipaddress
 import json
-import socket
 import ssl
 import threading
-import time
 from collections import deque
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -26,15 +24,11 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from tests.support.ports import free_port
+
 SECRET = "a-secret-of-the-tests-and-of-nobody-else"
 SIGNER = ("alarm-user", "alarm password")
-
-
-def free_port() -> int:
-    """A port that nobody listens on just now."""
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
+PATIENCE_SECONDS = 60.0
 
 
 def certificate(folder: Path) -> tuple[Path, Path]:
@@ -135,6 +129,7 @@ class Mailbox:
             self,
             hostname="127.0.0.1",
             port=self.port,
+            ready_timeout=PATIENCE_SECONDS,
             ssl_context=context if self.implicit else None,
             **options,
         )
@@ -162,10 +157,10 @@ class Mailbox:
 class Receiver:
     """A webhook receiver that checks every signature as docs/alarms.md tells to.
 
-    `answers` are statuses given first, one for each call, or a number of seconds to be slow.
+    `answers` are statuses given first, one for each call, or what has to happen before it is taken.
     """
 
-    answers: deque[int | float] = field(default_factory=deque)
+    answers: deque[int | threading.Event] = field(default_factory=deque)
     taken: list[dict[str, Any]] = field(default_factory=list)
     calls: list[dict[str, Any]] = field(default_factory=list)
     raw: list[bytes] = field(default_factory=list)
@@ -211,8 +206,8 @@ class Receiver:
         self.raw.append(body)
         self.calls.append(found)
         status = self.answers.popleft() if self.answers else 204
-        if isinstance(status, float):
-            time.sleep(status)
+        if isinstance(status, threading.Event):
+            status.wait(PATIENCE_SECONDS)
             status = 204
         if status < 300:
             self.taken.append(found)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from sqlalchemy import Row, insert, update
 from bot.handover.queue import list_queue
 from bot.store.record import add_audit, now
 from bot.store.tables import Alarm, AlarmAttempt, StaffSession
-from tests.alarms.conftest import Make, calls_end, look
+from tests.alarms.conftest import Make, calls_end, look, until
 from tests.alarms.outside import Mailbox, Receiver
 from tests.support.world import P1, P1_OTHER, P2_HIDDEN, P3, World
 
@@ -317,14 +318,18 @@ async def test_a_call_is_repeated_after_a_pause_that_grows(
 
 
 async def test_a_slow_receiver_is_called_again(world: World, make: Make, receiver: Receiver) -> None:
-    alarms = make(mail=False, alarm_call_seconds=0.2)
-    receiver.answers.append(1.0)
+    alarms, patient = make(mail=False, alarm_call_seconds=2.0), make("g2", mail=False)
+    slow = threading.Event()
+    receiver.answers.append(slow)
     await world.say(P1)
     world.move(seconds=61)
     await look(alarms)
+    await until(lambda: receiver.calls)
     world.move(seconds=3)
-    await look(alarms)
+    await look(patient)
     assert [result for *_, result in await tries_of(world)] == ["again", "taken"]
+    slow.set()
+    await until(lambda: len(receiver.keys) == 2)
     # The receiver can tell a repeat: one key for both.
     assert len(set(receiver.keys)) == 1
 
@@ -408,9 +413,7 @@ async def test_a_look_that_fails_does_not_end_the_watch(
 
     monkeypatch.setattr(alarms, "look", breaks)
     alarms.start(scan=True)
-    async with asyncio.timeout(20):
-        while not receiver.taken:  # noqa: ASYNC110  the receiver is another thread's
-            await asyncio.sleep(0.02)
+    await until(lambda: receiver.taken)
     assert broken.is_set()
 
 
@@ -449,26 +452,34 @@ async def test_nothing_of_the_person_leaves(
 
 async def test_a_stop_lets_a_call_under_way_end(world: World, make: Make, receiver: Receiver) -> None:
     alarms = make(mail=False)
-    receiver.answers.append(0.5)
+    slow = threading.Event()
+    receiver.answers.append(slow)
     await world.say(P1)
     world.move(seconds=61)
     await alarms.look()
-    await alarms.stop(10)
+    stopping = asyncio.create_task(alarms.stop(60))
+    await until(lambda: receiver.calls)
+    assert not stopping.done()
+    slow.set()
+    await stopping
     assert [result for *_, result in await tries_of(world)] == ["taken"]
 
 
 async def test_a_stop_does_not_wait_for_ever(world: World, make: Make, receiver: Receiver) -> None:
     """What is cut off has no end on record, so another gateway makes the call again."""
     alarms, other = make(mail=False), make("g2", mail=False)
-    receiver.answers.append(3.0)
+    never = threading.Event()
+    receiver.answers.append(never)
     await world.say(P1)
     world.move(seconds=61)
     await alarms.look()
+    await until(lambda: receiver.calls)
     await alarms.stop(0.05)
     assert [result for *_, result in await tries_of(world)] == [None]
     world.move(seconds=31)
     await look(other)
     assert [result for *_, result in await tries_of(world)] == ["unknown", "taken"]
+    never.set()
 
 
 async def test_one_alarm_that_cannot_be_handled_holds_no_other_up(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 from dataclasses import replace
@@ -17,7 +18,7 @@ from bot.handover.alarms.paths import Call, MailPath, Notice, Outcome, WebhookPa
 from bot.handover.alarms.rota import Contact
 from bot.settings import ROOT, load_settings
 from tests.alarms.conftest import outside
-from tests.alarms.outside import SECRET, SIGNER, Mailbox, Receiver, certificate, free_port, is_signed
+from tests.alarms.outside import SECRET, SIGNER, Mailbox, Receiver, certificate, is_signed
 
 pytestmark = pytest.mark.integration
 
@@ -86,7 +87,9 @@ async def test_mail_that_is_not_taken(mailbox: Mailbox, answer: str, result: str
 
 
 async def test_a_mail_server_that_is_gone(mailbox: Mailbox) -> None:
-    outcome = await mail(mailbox, smtp_port=free_port())
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        outcome = await mail(mailbox, smtp_port=nobody.getsockname()[1])
     assert outcome.result == "again"
     assert "127.0.0.1" not in outcome.detail
 

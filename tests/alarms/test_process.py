@@ -6,6 +6,7 @@ import os
 import secrets
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,9 +18,11 @@ from sqlalchemy import create_engine, select
 
 from bot.settings import ROOT
 from bot.store.tables import Alarm, AlarmAttempt
-from tests.alarms.outside import SECRET, Mailbox, Receiver, free_port
-from tests.drills.processes import Process, python
+from tests.alarms.outside import SECRET, Mailbox, Receiver
+from tests.drills.processes import Process
 from tests.support.databases import SqliteTemplates
+from tests.support.ports import free_port
+from tests.support.serving import PATIENT_GATEWAY
 from tests.support.world import P1
 
 pytestmark = pytest.mark.e2e
@@ -58,7 +61,7 @@ def start(tmp_path: Path, mailbox: Mailbox, receiver: Receiver) -> Iterator[Star
         public, desk = free_port(), free_port()
         process = Process(
             name,
-            python("bot.cli", "serve"),
+            PATIENT_GATEWAY,
             tmp_path,
             environment(database_url, mailbox, receiver, PUBLIC_PORT=str(public), DESK_PORT=str(desk)),
             health=f"http://127.0.0.1:{public}/healthz",
@@ -75,12 +78,12 @@ def start(tmp_path: Path, mailbox: Mailbox, receiver: Receiver) -> Iterator[Star
 def post(process: Process, text: str) -> httpx.Response:
     """Write in the web chat."""
     base = process.health.removesuffix("/healthz")
-    with httpx.Client(base_url=base, trust_env=False, timeout=20) as client:
+    with httpx.Client(base_url=base, trust_env=False, timeout=60) as client:
         client.get("/chat")
         return client.post("/chat/messages", json={"id": secrets.token_hex(8), "text": text})
 
 
-def until(true: Callable[[], Any], process: Process, seconds: float = 60.0) -> None:
+def until(true: Callable[[], Any], process: Process, seconds: float = 150.0) -> None:
     """Wait until something is so."""
     end = time.monotonic() + seconds
     while not true():
@@ -102,7 +105,8 @@ async def test_a_gateway_killed_in_a_call_leaves_no_gap(
     sqlite_templates: SqliteTemplates, start: Start, receiver: Receiver
 ) -> None:
     url = sqlite_templates.fresh()
-    receiver.answers.extend([30.0])
+    never = threading.Event()
+    receiver.answers.append(never)
     first = start("first", url)
     await first.ready()
     assert post(first, P1).status_code == 200
@@ -121,6 +125,7 @@ async def test_a_gateway_killed_in_a_call_leaves_no_gap(
     webhook = [one.result for one in rows(url, AlarmAttempt) if one.path == "webhook"]
     assert webhook[:2] == ["unknown", "taken"]
     assert alarm.settled_at is None
+    never.set()
     second.stop()
     sqlite_templates.drop(url)
 

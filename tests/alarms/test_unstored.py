@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+import threading
 from typing import Any, NoReturn
 
 import pytest
@@ -10,7 +10,7 @@ import pytest
 from bot.conversations.door import DoorClosedError
 from bot.errors import StoreUnavailableError
 from bot.store.tables import Alarm, AlarmAttempt
-from tests.alarms.conftest import Make, calls_end, look
+from tests.alarms.conftest import Make, calls_end, look, until
 from tests.alarms.outside import Mailbox, Receiver
 from tests.support.world import P1, P1_OTHER, P3, World
 
@@ -186,28 +186,25 @@ async def test_chats_that_waited_unseen_are_told_when_the_database_goes(
     await look(alarms)
     Away(world, monkeypatch)
     alarms.start(scan=True)
-    async with asyncio.timeout(20):
-        while alarms._away_since is None:  # noqa: ASYNC110  the database has no bell
-            await asyncio.sleep(0.02)
-        assert not receiver.taken
-        world.move(seconds=61)
-        while not receiver.taken:  # noqa: ASYNC110  the receiver is another thread's
-            await asyncio.sleep(0.02)
+    await until(lambda: alarms._away_since is not None)
+    assert not receiver.taken
+    world.move(seconds=61)
+    await until(lambda: receiver.taken)
     assert [call["kind"] for call in receiver.taken] == ["unstored"]
 
 
 async def test_safety_words_do_not_wait_for_an_alarm(
     world: World, make: Make, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The receiver takes seconds; the words are with the person before it answers."""
+    """The receiver takes its time; the words are with the person before it answers."""
     alarms = make(poll_seconds=0.05)
     plug(world, alarms)
     Away(world, monkeypatch)
-    receiver.answers.append(2.0)
+    slow = threading.Event()
+    receiver.answers.append(slow)
     alarms.start(scan=False)
     await knock(world, P1)
     assert world.texts() == [world.words("R09", "P1")]
     assert not receiver.taken
-    async with asyncio.timeout(20):
-        while not receiver.taken:  # noqa: ASYNC110  the receiver is another thread's
-            await asyncio.sleep(0.02)
+    slow.set()
+    await until(lambda: receiver.taken)

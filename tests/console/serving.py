@@ -30,7 +30,7 @@ from bot.store.record import now
 from bot.store.tables import Audit, Conversation, Outbox, Person, Staff, StaffSession
 from tests.support.channel import RecordingChannel
 from tests.support.rasa import SECRET, LoopbackRasa
-from tests.support.serving import end_other_tasks, in_thread
+from tests.support.serving import in_thread, stop_gateways
 from tests.support.world import read_content, read_screen
 
 T = TypeVar("T")
@@ -234,9 +234,7 @@ def serving(database_url: str, *, port: int = 0, **settings: Any) -> Iterator[De
         ready(Desk(gateway, platform, base, asyncio.get_running_loop(), server, rasa))
         await stop.wait()
         server.close()
-        await gateway.core.stop(2)
-        await rasa.stop()
-        await end_other_tasks()
+        await stop_gateways(gateway.core, rasa=rasa)
 
     with in_thread(serve, "desk") as (found, _loop):
         try:

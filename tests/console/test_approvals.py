@@ -12,15 +12,14 @@ from sqlalchemy import Row, update
 from bot.store.record import now
 from bot.store.tables import Approval, Conversation
 from tests.console.serving import Browser, Desk
-from tests.console.test_browser import axe, chromium, claimed, open_desktop  # noqa: F401  fixtures
+from tests.console.test_browser import chromium, claimed, open_desktop  # noqa: F401  fixtures
 from tests.support.approval import second_person
+from tests.support.browser import axe, go, go_on, sideways, working
 from tests.support.world import P1, P3
 
 pytestmark = pytest.mark.integration
 
 TEXT = "You can ask for a lost thing on our website."
-WAIT = 20_000
-"""Milliseconds that a page may take on a machine that stands still."""
 
 
 def own(desk: Desk) -> tuple[Browser, Row[Any]]:
@@ -149,47 +148,52 @@ def test_author_second_person_and_public(desk: Desk, open_desktop: Any) -> None:
     claimed(mo, row.id)
 
     # Asked for: the second person reads of it on whatever page they have open.
-    jo.goto("/desk/recent")
+    go(jo, "/desk/recent")
     mo.locator("#text").fill("You can ask for it.")
     mo.get_by_role("button", name="Ask for approval").click()
-    expect(mo.get_by_role("heading", name="Your reply waits for a second person")).to_be_visible(timeout=WAIT)
-    expect(mo.locator("#text")).to_have_value("", timeout=WAIT)
-    expect(mo.locator("#send")).to_be_disabled(timeout=WAIT)
-    jo.locator("#to-read").click(timeout=WAIT)
-    jo.get_by_role("link", name=row.reference).click(timeout=WAIT)
-    expect(jo.locator("#approval-text")).to_have_text("You can ask for it.", timeout=WAIT)
+    expect(mo.get_by_role("heading", name="Your reply waits for a second person")).to_be_visible()
+    expect(mo.locator("#text")).to_have_value("")
+    expect(mo.locator("#send")).to_be_disabled()
+    expect(jo.locator("#to-read")).to_be_visible()
+    working(jo)
+    go_on(jo, jo.locator("#to-read").click)
+    go_on(jo, jo.get_by_role("link", name=row.reference).click)
+    expect(jo.locator("#approval-text")).to_have_text("You can ask for it.")
     assert axe(jo) == []
 
     # Given back: the text is in the writer's box again, and the reason above it.
     jo.get_by_text("Give it back").first.click()
     jo.get_by_label("What has to change").fill("Name the page.")
-    jo.get_by_role("button", name="Give it back").click()
-    expect(jo.get_by_text("The reply went back to its writer.")).to_be_visible(timeout=WAIT)
-    expect(mo.get_by_text("Jo Tester says: Name the page.")).to_be_visible(timeout=WAIT)
-    expect(mo.locator("#text")).to_have_value("You can ask for it.", timeout=WAIT)
+    go_on(jo, jo.get_by_role("button", name="Give it back").click)
+    expect(jo.get_by_text("The reply went back to its writer.")).to_be_visible()
+    expect(mo.get_by_text("Jo Tester says: Name the page.")).to_be_visible()
+    expect(mo.locator("#text")).to_have_value("You can ask for it.")
+    working(mo)
     assert axe(mo) == []
 
     # Asked again; then the person writes, and approving needs a second look.
     mo.locator("#text").fill(TEXT)
-    expect(mo.get_by_role("button", name="Ask for approval")).to_be_enabled(timeout=WAIT)
+    expect(mo.get_by_role("button", name="Ask for approval")).to_be_enabled()
     mo.get_by_role("button", name="Ask for approval").click()
-    expect(jo.locator("#approval-text")).to_have_text(TEXT, timeout=WAIT)
+    expect(jo.locator("#approval-text")).to_have_text(TEXT)
     desk.say("are you still there?")
-    expect(jo.get_by_text("The person has written since:")).to_be_visible(timeout=WAIT)
-    expect(mo.get_by_text("The person has written since:")).to_be_visible(timeout=WAIT)
+    expect(jo.get_by_text("The person has written since:")).to_be_visible()
+    expect(mo.get_by_text("The person has written since:")).to_be_visible()
+    working(jo)
     jo.get_by_role("button", name="Approve and send").click()
-    expect(jo.locator("#problem")).to_contain_text("The person has written since", timeout=WAIT)
+    expect(jo.locator("#problem")).to_contain_text("The person has written since")
     assert desk.outbox("staff") == []
-    jo.get_by_label("I have read what the person wrote since").check(timeout=WAIT)
+    jo.get_by_label("I have read what the person wrote since").check()
     expect(jo.locator("#approval .desk-approval__since")).to_contain_text("are you still there?")
+    working(jo)
     assert axe(jo) == []
-    wide = jo.evaluate("document.documentElement.scrollWidth")
-    assert wide <= 320
-    jo.get_by_role("button", name="Approve and send").click()
-    jo.wait_for_url("**done=approve", timeout=WAIT)
-    expect(mo.locator(".desk-line--staff")).to_contain_text(TEXT, timeout=WAIT)
-    expect(mo.get_by_role("heading", name="Your reply waits")).to_have_count(0, timeout=WAIT)
-    expect(jo.locator(".desk-line--staff")).to_contain_text("Mo Tester", timeout=WAIT)
-    expect(jo.locator(".desk-line--staff .desk-line__state")).to_have_text("Sent", timeout=WAIT)
+    assert sideways(jo) == []
+    expect(jo.get_by_label("I have read what the person wrote since")).to_be_checked()
+    go_on(jo, jo.get_by_role("button", name="Approve and send").click)
+    jo.wait_for_url("**done=approve")
+    expect(mo.locator(".desk-line--staff")).to_contain_text(TEXT)
+    expect(mo.get_by_role("heading", name="Your reply waits")).to_have_count(0)
+    expect(jo.locator(".desk-line--staff")).to_contain_text("Mo Tester")
+    expect(jo.locator(".desk-line--staff .desk-line__state")).to_have_text("Sent")
     assert desk.platform.channel.texts("ann").count(TEXT) == 1
     assert "Mo Tester" not in " ".join(desk.platform.channel.texts("ann"))

@@ -7,16 +7,14 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser as Chromium
 from playwright.sync_api import expect
 from sqlalchemy import insert, update
 
-from bot.messages import Incoming
 from bot.store.record import now
 from bot.store.tables import CallBack, Conversation, Outbox
 from tests.console.serving import Browser, Desk
-from tests.console.test_browser import chromium, open_desktop  # noqa: F401  fixtures
-from tests.support.browser import axe, follow
+from tests.console.test_browser import chromium, claimed, open_desktop  # noqa: F401  fixtures
+from tests.support.browser import axe, go_on, working
 from tests.support.world import INCIDENT, P1, P2_HIDDEN, P3
 
 pytestmark = pytest.mark.integration
@@ -252,21 +250,23 @@ def test_the_summary_is_plain_text_and_copying_is_on_record(desk: Desk) -> None:
 # ---- in a browser ----------------------------------------------------------------------------
 
 
+SAID = """() => {
+  window.said = [];
+  new MutationObserver((changes) => { for (const one of changes) window.said.push(one.target.textContent); })
+    .observe(document.getElementById("transcript"), { childList: true, subtree: true });
+}"""
+"""Remembers what stood in the transcript: a button that says "Copied" says so for two seconds."""
+
+
 @pytest.mark.e2e
-def test_copying_and_closing_in_a_browser(desk: Desk, open_desktop: Any, chromium: Chromium) -> None:  # noqa: F811  fixtures
-    desk.run(
-        desk.gateway.core.door.accept(
-            [Incoming("test", "ann", "here-1", text=P3, kind="location", latitude=54.97, longitude=-1.61)]
-        )
-    )
-    row = desk.chat("ann")
+def test_copying_and_closing_in_a_browser(desk: Desk, open_desktop: Any) -> None:  # noqa: F811  a fixture
+    row = desk.say(P3, kind="location", latitude=54.97, longitude=-1.61)
     mo = open_desktop("mo")
     mo.context.grant_permissions(["clipboard-read", "clipboard-write"])
-    mo.page.goto(f"/desk/c/{row.id}")
-    follow(mo.page, mo.page.get_by_role("button", name="Take this chat").click)
-    expect(mo.page.locator("body.js-enabled #text")).to_be_enabled()
+    claimed(mo.page, row.id)
+    mo.page.evaluate(SAID)
     mo.page.get_by_role("button", name="Copy the location").click()
-    expect(mo.page.locator(".desk-copy")).to_have_text("Copied")
+    mo.page.wait_for_function("() => window.said.includes('Copied')")
     assert mo.page.evaluate("navigator.clipboard.readText()") == "54.97000, -1.61000"
     mo.page.get_by_text("Close with an outcome").click()
     outcome = mo.page.get_by_label("Outcome")
@@ -280,8 +280,9 @@ def test_copying_and_closing_in_a_browser(desk: Desk, open_desktop: Any, chromiu
     expect(mo.page.locator("#close-incident")).to_be_hidden()
     for box in ("Note a call back", "Snooze", "Incident number"):
         mo.page.locator("#actions summary", has_text=box).click()
+    working(mo.page)
     assert axe(mo.page) == []
-    follow(mo.page, mo.page.get_by_role("link", name="Handover summary to copy").click)
+    go_on(mo.page, mo.page.get_by_role("link", name="Handover summary to copy").click)
     with mo.page.expect_response("**/copied"):
         mo.page.get_by_role("button", name="Copy all of it").click()
     expect(mo.page.locator("#copied")).to_have_text("Copied.")

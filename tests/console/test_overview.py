@@ -29,8 +29,8 @@ from bot.store.tables import (
     StaffSession,
 )
 from tests.console.serving import PASSWORD, TEAMS, Browser, Desk
-from tests.console.test_browser import Desktop
-from tests.support.browser import axe, sideways
+from tests.console.test_browser import Desktop, unfold
+from tests.support.browser import axe, go, go_on, sideways, working
 from tests.support.browser import chromium as running_chromium
 from tests.support.world import P1, P3
 
@@ -316,17 +316,19 @@ def chromium() -> Iterator[Chromium]:
 def test_the_overview_changes_by_itself(desk: Desk, chromium: Chromium) -> None:
     one = Desktop(desk, chromium, "sue")
     page = one.page
-    page.goto("/desk/overview")
+    go(page, "/desk/overview")
     expect(page.locator("#waiting-P3")).to_have_text("0 P3 waiting")
-    expect(page.locator("body.js-enabled #link")).to_be_hidden()
     desk.say(P3)
     expect(page.locator("#waiting-P3")).to_have_text("1 P3 waiting")
     mo = desk.browser("mo")
     row = taken(mo)
-    page.get_by_role("button", name=f"Take over {row.reference}").click()
+    take_over = page.get_by_role("button", name=f"Take over {row.reference}")
+    expect(take_over).to_be_visible()
+    working(page)
+    go_on(page, take_over.click)
     page.wait_for_url(f"**/desk/c/{row.id}**")
     assert desk.chat().owner_id == staff_id(desk, "sue")
-    one.context.close()
+    one.close()
     assert one.complaints == []
 
 
@@ -356,11 +358,11 @@ def test_axe_finds_nothing_in_the_rooms_of_supervision(desk: Desk, chromium: Chr
         "/desk/figures?first=2026-11-23&last=2026-11-01",
         f"/desk/c/{answered.id}",
     ):
-        one.page.goto(path)
-        for summary in one.page.locator("main summary").all():
-            summary.click()
+        go(one.page, path)
+        unfold(one.page)
+        working(one.page)
         problems.extend((path, *found) for found in axe(one.page))
         problems.extend((path, wide) for wide in sideways(one.page))
-    one.context.close()
+    one.close()
     assert problems == []
     assert one.complaints == []

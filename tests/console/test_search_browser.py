@@ -10,7 +10,7 @@ from playwright.sync_api import expect
 
 from tests.console.serving import Desk
 from tests.console.test_browser import Desktop
-from tests.support.browser import axe, sideways
+from tests.support.browser import axe, go, go_on, sideways
 from tests.support.browser import chromium as running_chromium
 
 pytestmark = pytest.mark.e2e
@@ -29,40 +29,37 @@ def test_a_chat_is_found_labelled_and_found_again_by_the_keyboard(
     row = desk.say("my umbrella was left on the bus to Alnwick, " + "a" * 200)
     mo = Desktop(desk, chromium, "mo", width)
     page = mo.page
-    page.wait_for_load_state()
-    page.locator("body.js-enabled").wait_for()
-    page.keyboard.press("/")
+    go_on(page, lambda: page.keyboard.press("/"))
     page.wait_for_url("**/desk/find")
-    page.locator("body.js-enabled").wait_for()
     page.keyboard.press("/")
     expect(page.get_by_label("Words")).to_be_focused()
     assert axe(page) == []
     page.keyboard.type("umbrellas")
-    page.keyboard.press("Enter")
+    go_on(page, lambda: page.keyboard.press("Enter"))
     page.wait_for_url("**/desk/find?of=*")
     expect(page.locator("mark")).to_have_text("umbrella")
     assert "umbrella" not in page.url
     assert axe(page) == []
     assert sideways(page) == []
 
-    page.get_by_role("link", name=row.reference).click()
+    go_on(page, page.get_by_role("link", name=row.reference).click)
     page.wait_for_url(f"**/desk/c/{row.id}")
     page.get_by_text("Put a label on").click()
     page.get_by_label("Or a label of your own").fill("Lost things")
-    page.get_by_role("button", name="Put it on").click()
+    go_on(page, page.get_by_role("button", name="Put it on").click)
     expect(page.get_by_role("button", name="Take off the label lost things")).to_be_visible()
     assert axe(page) == []
-    page.goto("/desk/find")
+    go(page, "/desk/find")
     page.get_by_text("More ways to find a chat").click()
     assert axe(page) == []
     page.get_by_label("Label").fill("lost things")
-    page.get_by_label("Label").press("Enter")
+    go_on(page, lambda: page.get_by_label("Label").press("Enter"))
     page.wait_for_url("**/desk/find?of=*")
     expect(page.get_by_role("link", name=row.reference)).to_be_visible()
     assert sideways(page) == []
-    page.get_by_role("link", name=row.reference).click()
+    go_on(page, page.get_by_role("link", name=row.reference).click)
     page.wait_for_url(f"**/desk/c/{row.id}")
-    page.get_by_role("button", name="Take off the label lost things").click()
+    go_on(page, page.get_by_role("button", name="Take off the label lost things").click)
     expect(page.get_by_role("button", name="Take off the label lost things")).to_have_count(0)
-    mo.context.close()
+    mo.close()
     assert mo.complaints == []

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect
+from playwright.sync_api import Browser, BrowserContext, expect
 
 from bot.accounts.codes import code_at
 from bot.store.record import now
 from bot.store.tables import Staff
 from tests.console.serving import PASSWORD, Desk
-from tests.support.browser import axe, follow, sideways
+from tests.support.browser import axe, go, go_on, sideways, working
 from tests.support.browser import chromium as running_chromium
 
 pytestmark = pytest.mark.e2e
@@ -30,15 +30,6 @@ def chromium() -> Iterator[Browser]:
 def context(desk: Desk, chromium: Browser, **options: object) -> BrowserContext:
     values = {"viewport": {"width": 1280, "height": 900}, **options}
     return chromium.new_context(base_url=desk.base, **values)  # type: ignore[arg-type]
-
-
-def sign_in(desk: Desk, page: Page, username: str) -> None:
-    page.goto("/desk")
-    page.get_by_label("User name").fill(username)
-    page.get_by_role("textbox", name="Password").fill(PASSWORD)
-    page.get_by_role("button", name="Sign in").click()
-    page.get_by_label("Code").fill(desk.code(username))
-    page.get_by_role("button", name="Go on").click()
 
 
 def invite(desk: Desk, username: str = "new") -> str:
@@ -61,13 +52,14 @@ def test_every_page_of_accounts_passes_axe_and_fits(
     page.on("pageerror", lambda error: problems.append(str(error)))
 
     def look(name: str) -> None:
+        working(page)
         problems.extend((name, wide) for wide in sideways(page))
         problems.extend((name, *found) for found in axe(page))
 
     def press(name: str, role: Any = "button") -> None:
-        follow(page, page.get_by_role(role, name=name, exact=True).click)
+        go_on(page, page.get_by_role(role, name=name, exact=True).click)
 
-    page.goto("/desk")
+    go(page, "/desk")
     page.get_by_label("User name").fill("ada")
     page.get_by_role("textbox", name="Password").fill(PASSWORD)
     press("Sign in")
@@ -94,7 +86,7 @@ def test_every_page_of_accounts_passes_axe_and_fits(
     link = page.locator("#link-address").inner_text()
     press("Go to the account", "link")
     look("somebody invited")
-    page.goto(f"/desk/staff/{desk.rows(Staff, Staff.username == 'mo')[0].id}")
+    go(page, f"/desk/staff/{desk.rows(Staff, Staff.username == 'mo')[0].id}")
     look("account of another")
     press("Suspend")
     look("account of another, refused")
@@ -102,11 +94,11 @@ def test_every_page_of_accounts_passes_axe_and_fits(
     press("Suspend")
     expect(page.get_by_role("status").filter(has_text="suspended")).to_be_visible()
     look("suspended")
-    page.goto("/desk/account")
+    go(page, "/desk/account")
     look("own account")
     press("Sign out")
 
-    page.goto(link)
+    go(page, link)
     look("password")
     page.get_by_role("textbox", name="New password").fill("short")
     press("Set the password")
@@ -114,7 +106,7 @@ def test_every_page_of_accounts_passes_axe_and_fits(
     page.get_by_role("textbox", name="New password").fill(NEW)
     press("Set the password")
     expect(page.get_by_role("img", name="QR code")).to_be_visible()
-    assert page.evaluate("document.querySelector('.desk-qr').naturalWidth") > 0
+    page.wait_for_function("document.querySelector('.desk-qr').naturalWidth > 0")
     look("setting up")
     secret = page.locator("#secret").inner_text().replace(" ", "")
     page.get_by_label("Code").fill(code_at(secret, now()))
@@ -125,7 +117,7 @@ def test_every_page_of_accounts_passes_axe_and_fits(
         page.get_by_role("link", name="Save the codes").click()
     saved.value.save_as(tmp_path / "codes.txt")
     assert [line for line in (tmp_path / "codes.txt").read_text().splitlines() if line in shown] == shown
-    page.goto(link)
+    go(page, link)
     look("a link that was used")
     wide.close()
     assert problems == []
@@ -134,7 +126,7 @@ def test_every_page_of_accounts_passes_axe_and_fits(
 def test_a_newcomer_gets_to_the_desk_by_keyboard_alone(desk: Desk, chromium: Browser) -> None:
     opened = context(desk, chromium)
     page = opened.new_page()
-    page.goto(invite(desk))
+    go(page, invite(desk))
     keys = page.keyboard
 
     def tab_to(name: str) -> None:
@@ -149,34 +141,45 @@ def test_a_newcomer_gets_to_the_desk_by_keyboard_alone(desk: Desk, chromium: Bro
 
     tab_to("password")
     keys.type(NEW)
-    keys.press("Enter")
+    go_on(page, lambda: keys.press("Enter"))
     page.wait_for_url("**/desk/second-factor/set-up")
     secret = page.locator("#secret").inner_text().replace(" ", "")
     tab_to("code")
     keys.type(code_at(secret, now()))
-    keys.press("Enter")
+    go_on(page, lambda: keys.press("Enter"))
     expect(page.get_by_role("heading", name="Keep your recovery codes")).to_be_visible()
     tab_to("I have kept the codes, go on")
-    keys.press("Enter")
+    go_on(page, lambda: keys.press("Enter"))
     page.wait_for_url("**/desk/queue")
     opened.close()
 
 
 def test_everything_works_without_scripts(desk: Desk, chromium: Browser) -> None:
+    """No page can say here that it has come: each step waits for what only the next page shows."""
     opened = context(desk, chromium, java_script_enabled=False)
     page = opened.new_page()
-    sign_in(desk, page, "ada")
+    page.goto("/desk")
+    page.get_by_label("User name").fill("ada")
+    page.get_by_role("textbox", name="Password").fill(PASSWORD)
+    page.get_by_role("button", name="Sign in").click()
+    page.get_by_label("Code").wait_for()
+    page.get_by_label("Code").fill(desk.code("ada"))
+    page.get_by_role("button", name="Go on").click()
+    expect(page.locator(".desk-nav")).to_be_visible()
     page.goto("/desk/staff")
     page.get_by_role("link", name="Mo Tester").click()
+    expect(page.get_by_role("button", name="Save role and teams")).to_be_visible()
     page.get_by_label("Supervisor").check()
     page.get_by_role("button", name="Save role and teams").click()
     expect(page.locator(".desk-done")).to_contain_text("as shown here now")
     page.get_by_role("button", name="Make a new link").click()
     link = page.locator("#link-address").inner_text()
     page.get_by_role("button", name="Sign out").click()
+    expect(page.get_by_label("User name")).to_be_visible()
     page.goto(link)
     page.get_by_label("New password").fill(NEW)
     page.get_by_role("button", name="Set the password").click()
+    page.get_by_label("Code").wait_for()
     page.get_by_label("Code").fill(desk.code("mo"))
     page.get_by_role("button", name="Go on").click()
     expect(page).to_have_url(desk.base + "/desk/queue")
@@ -187,11 +190,11 @@ def test_everything_works_without_scripts(desk: Desk, chromium: Browser) -> None
 def test_fields_say_what_browsers_may_fill_in(desk: Desk, chromium: Browser) -> None:
     opened = context(desk, chromium)
     page = opened.new_page()
-    page.goto(invite(desk))
+    go(page, invite(desk))
     expect(page.locator("#password")).to_have_attribute("autocomplete", "new-password")
     expect(page.locator("input[autocomplete=username]")).to_have_value("new")
     page.get_by_role("textbox", name="New password").fill(NEW)
-    page.get_by_role("button", name="Set the password").click()
+    go_on(page, page.get_by_role("button", name="Set the password").click)
     expect(page.locator("#code")).to_have_attribute("autocomplete", "one-time-code")
     expect(page.locator("#code")).to_have_attribute("inputmode", "numeric")
     opened.close()

@@ -25,7 +25,7 @@ from bot.settings import ROOT
 from bot.store.tables import Base, Outbox
 from tests.console.serving import Browser, Desk
 from tests.console.test_browser import Desktop, claimed
-from tests.support.browser import axe
+from tests.support.browser import axe, working
 from tests.support.browser import chromium as running_chromium
 from tests.support.world import P1, P3
 
@@ -333,7 +333,8 @@ def test_a_writer_sees_what_is_wrong_and_gives_a_reason(desk: Desk, chromium: Ch
     page.locator("#text").press_sequentially("We will catch him. ")
     expect(region.locator("mark")).to_have_text("We will catch")
     expect(region).to_contain_text("1 to change before this can be sent.")
-    assert page.locator("#text").input_value() == "We will catch him. "
+    expect(page.locator("#text")).to_have_value("We will catch him. ")
+    working(page)
     assert axe(page) == []
 
     page.locator("#text").fill("Hello there.")
@@ -345,6 +346,7 @@ def test_a_writer_sees_what_is_wrong_and_gives_a_reason(desk: Desk, chromium: Ch
     expect(page.locator("#text")).to_have_value(
         re.compile(r"^Hello there\.\n\nI cannot say anything here about another person\.")
     )
+    working(page)
     assert axe(page) == []
 
     page.locator("#text").fill("Ring me on 07700 900123.")
@@ -352,6 +354,7 @@ def test_a_writer_sees_what_is_wrong_and_gives_a_reason(desk: Desk, chromium: Ch
     expect(region.get_by_role("alert")).to_have_text(HELD_BACK)
     expect(region.locator("mark")).to_have_text("07700 900123")
     expect(page.locator("#text")).to_have_value("Ring me on 07700 900123.")
+    working(page)
     assert axe(page) == []
     reason = page.get_by_label("Why it has to be sent as it is")
     reason.press_sequentially("The inspector asked for it.", delay=30)
@@ -361,7 +364,7 @@ def test_a_writer_sees_what_is_wrong_and_gives_a_reason(desk: Desk, chromium: Ch
     expect(region.locator("mark")).to_have_count(0)
     expect(page.locator(".desk-line--staff")).to_contain_text("07700 900123")
     assert mo.complaints == []
-    mo.context.close()
+    mo.close()
     (noted,) = desk.audit("reply.override")
     assert noted.detail["reason"] == "The inspector asked for it."
     assert noted.detail["kinds"] == ["phone"]

@@ -24,7 +24,7 @@ from redis.exceptions import RedisError
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 SECRET = "loopback-secret-of-the-drills"
-START_SECONDS = 60.0
+START_SECONDS = 120.0
 
 
 _PR_SET_PDEATHSIG = 1
@@ -98,7 +98,7 @@ class Process:
             RuntimeError: it ended, or does not answer in time; with the end of what it said.
         """
         deadline = time.monotonic() + seconds
-        async with httpx.AsyncClient(timeout=1.0, trust_env=False, headers=self._headers) as http:
+        async with httpx.AsyncClient(timeout=5.0, trust_env=False, headers=self._headers) as http:
             while time.monotonic() < deadline:
                 if self._popen is not None and self._popen.poll() is not None:
                     break
@@ -126,14 +126,16 @@ class Process:
         if self._popen is not None:
             self._popen.wait()
 
-    def stop(self, seconds: float = 20.0) -> None:
-        """Ask it to end; -9 when it does not."""
+    def stop(self, seconds: float = 20.0) -> int | None:
+        """Ask it to end; -9 when it does not. Returns its exit code, if it ever ran."""
         self.signal(signal.SIGTERM)
-        if self._popen is not None:
-            try:
-                self._popen.wait(seconds)
-            except subprocess.TimeoutExpired:
-                self.kill()
+        if self._popen is None:
+            return None
+        try:
+            return self._popen.wait(seconds)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            return self._popen.wait()
 
 
 def python(module: str, *words: str) -> list[str]:

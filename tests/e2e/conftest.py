@@ -12,7 +12,7 @@ from tests.e2e.demo import Demo, running_demo
 pytestmark = pytest.mark.e2e
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
+@pytest_asyncio.fixture(scope="package", loop_scope="session")
 async def demo() -> AsyncIterator[Demo]:
     """The demonstration with the real Rasa, on ports of its own."""
     async with running_demo() as running:

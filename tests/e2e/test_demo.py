@@ -19,11 +19,15 @@ import pytest_asyncio
 
 from bot.evaluate import evaluate, outcome_of_turn
 from bot.settings import ROOT, Settings
-from bot.stack import Stack, free_port
+from bot.stack import Stack
 from tests import smoke
+from tests.drills.processes import Process
 from tests.e2e.demo import Demo, PublicPerson, running_demo
+from tests.support.ports import free_port
+from tests.support.serving import PATIENT_GATEWAY
 
 pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="session")]
+END_SECONDS = 60.0
 
 
 async def test_smoke_two_people_hold_the_whole_conversation(demo: Demo) -> None:
@@ -43,7 +47,7 @@ async def test_ctrl_c_stops_every_process() -> None:
         children = psutil.Process(demo.process.pid).children(recursive=True)
         assert {"rasa", "rasa_sdk"} <= {word for child in children for word in child.cmdline()}
         assert await demo.stop() == 0
-    _, alive = psutil.wait_procs(children, timeout=5)
+    _, alive = psutil.wait_procs(children, timeout=END_SECONDS)
     assert not alive
 
 
@@ -52,7 +56,7 @@ async def test_a_killed_demonstration_leaves_no_process() -> None:
         children = psutil.Process(demo.process.pid).children(recursive=True)
         os.kill(demo.process.pid, signal.SIGKILL)
         await demo.process.wait()
-        _, alive = psutil.wait_procs(children, timeout=10)
+        _, alive = psutil.wait_procs(children, timeout=END_SECONDS)
     assert not alive
 
 
@@ -93,7 +97,7 @@ async def test_a_bad_setting_ends_in_one_sentence_that_names_it(name: str, value
     assert len(said.strip().splitlines()) == 1
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def stack() -> AsyncIterator[Stack]:
     """Rasa, its action server and Valkey."""
     settings = Settings(redis_url="")
@@ -129,10 +133,9 @@ async def test_the_evaluation_says_what_the_live_chat_does(stack: Stack, tmp_pat
         redis_url="",
     )
     expected = await evaluate(settings, [[text] for text in texts], desk_open=False)
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "bot.cli", "serve", cwd=ROOT,
-        env={
-            **os.environ,
+    process = Process(
+        "live", PATIENT_GATEWAY, tmp_path,
+        {
             "FRONTCOUNTER_DATABASE_URL": settings.database_url,
             "FRONTCOUNTER_REDIS_URL": "",
             "FRONTCOUNTER_ASSISTANT_URLS": stack.assistant_url,
@@ -141,10 +144,12 @@ async def test_the_evaluation_says_what_the_live_chat_does(stack: Stack, tmp_pat
             "FRONTCOUNTER_PUBLIC_PORT": str(port),
             "FRONTCOUNTER_DESK_PORT": str(free_port()),
         },
+        health=f"http://127.0.0.1:{port}/readyz",
     )  # fmt: skip
+    process.start()
     try:
         base = f"http://127.0.0.1:{port}"
-        await _until(base)
+        await process.ready()
         live = []
         for text in texts:
             async with PublicPerson(base) as person:
@@ -152,9 +157,8 @@ async def test_the_evaluation_says_what_the_live_chat_does(stack: Stack, tmp_pat
                 live.append(person)
         seen = await _outcomes(settings, len(texts))
     finally:
-        process.send_signal(signal.SIGTERM)
-        await asyncio.wait_for(process.wait(), 30)
-    assert process.returncode == 0
+        code = await asyncio.to_thread(process.stop, 2 * END_SECONDS)
+    assert code == 0, process.tail()
     pairs = [
         (text, mine["turns"][0], theirs) for text, mine, theirs in zip(texts, expected, seen, strict=True)
     ]
@@ -184,34 +188,24 @@ def _same(mine: dict[str, Any], theirs: dict[str, Any]) -> bool:
     )
 
 
-async def _until(base: str) -> None:
-    async with httpx.AsyncClient(trust_env=False) as http:
-        for _ in range(200):
-            try:
-                if (await http.get(f"{base}/readyz")).status_code == 200:
-                    return
-            except httpx.HTTPError:
-                pass
-            await asyncio.sleep(0.1)
-    raise AssertionError("The gateway did not start.")
-
-
 async def _outcomes(settings: Settings, count: int) -> list[dict[str, Any]]:
     """What the live gateway's record says of each conversation, in the order of writing."""
     from sqlalchemy import select
 
     from bot.core import build_core
-    from bot.store.tables import Message
+    from bot.store.tables import Message, Outbox
 
+    unread = select(Message.id).where(Message.handled.is_(False)).limit(1)
+    unsent = select(Outbox.id).where(Outbox.state.in_(("queued", "sending"))).limit(1)
     core = build_core(settings, {})
     try:
-        for _ in range(300):
-            async with core.store.read() as connection:
-                left = await connection.execute(select(Message.id).where(Message.handled.is_(False)).limit(1))
-                if left.scalar_one_or_none() is None:
+        async with asyncio.timeout(3 * END_SECONDS):
+            while True:
+                async with core.store.read() as connection:
+                    left = [(await connection.execute(query)).first() for query in (unread, unsent)]
+                if left == [None, None]:
                     break
-            await asyncio.sleep(0.1)
-        await asyncio.sleep(1.5)
+                await asyncio.sleep(0.1)
         async with core.store.read() as connection:
             rows = (
                 await connection.execute(select(Message.id, Message.conversation_id).order_by(Message.id))

@@ -22,8 +22,9 @@ from typing import Any
 import yaml
 
 from bot.settings import ROOT
-from bot.stack import RASA_PYTHON, free_port
+from bot.stack import RASA_PYTHON
 from tests.drills.processes import _with_parent, server_of_redis
+from tests.support.ports import free_port
 
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text("utf-8"))
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
@@ -153,9 +154,12 @@ class Composed:
             words = ["/bin/sh", "-c", self.placed(name, words[0])]
         else:
             words = self.command(name, words)
-        done = subprocess.run(
-            words, cwd=ROOT, env=self.environment(name), capture_output=True, check=False, timeout=30
-        )
+        try:
+            done = subprocess.run(
+                words, cwd=ROOT, env=self.environment(name), capture_output=True, check=False, timeout=30
+            )
+        except subprocess.TimeoutExpired:
+            return False
         return done.returncode == 0
 
     def stop(self, name: str, seconds: float = 60.0) -> int:

@@ -8,7 +8,6 @@ import itertools
 import json
 import secrets
 import signal
-import sys
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
@@ -17,13 +16,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
+from sqlalchemy import select
 
 from bot.settings import ROOT
-from bot.stack import free_port
+from bot.store import Store
+from bot.store.tables import Message, Outbox
 from tests.drills.processes import Process
+from tests.support.ports import free_port
 from tests.support.rasa import SECRET, LoopbackRasa
+from tests.support.serving import PATIENT_GATEWAY
 
-PATIENCE_SECONDS = 40.0
+PATIENCE_SECONDS = 90.0
 KEY = "only-for-these-tests-and-nothing-else-at-all"
 
 
@@ -38,14 +41,14 @@ class Gateway:
     async def start(self) -> None:
         """Start it and wait until it is ready."""
         self.process.start()
-        await self.process.ready(90)
+        await self.process.ready()
 
     async def stop(self) -> int:
         """Ask it to end, wait, and return its exit code."""
         popen = self.process._popen
         assert popen is not None
         popen.send_signal(signal.SIGTERM)
-        return await asyncio.to_thread(popen.wait, 60)
+        return await asyncio.to_thread(popen.wait, PATIENCE_SECONDS)
 
     @property
     def log(self) -> Path:
@@ -74,7 +77,7 @@ def gateway(
         **more,
     }
     process = Process(
-        name, [sys.executable, "-m", "bot.cli", "serve"], folder, environment,
+        name, PATIENT_GATEWAY, folder, environment,
         health=f"http://127.0.0.1:{public}/readyz", cwd=tree,
     )  # fmt: skip
     return Gateway(process, f"http://127.0.0.1:{public}", f"http://127.0.0.1:{desk}")
@@ -92,6 +95,20 @@ async def gateways(
     finally:
         for one in made:
             await asyncio.to_thread(one.process.stop)
+
+
+async def settled(store: Store) -> None:
+    """Wait until every message was read and every reply has left."""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while True:
+            async with store.read() as connection:
+                unread = await connection.execute(select(Message.id).where(~Message.handled).limit(1))
+                queued = await connection.execute(
+                    select(Outbox.id).where(Outbox.state.in_(("queued", "sending"))).limit(1)
+                )
+                if unread.first() is None and queued.first() is None:
+                    return
+            await asyncio.sleep(0.1)
 
 
 @dataclass(slots=True)
@@ -121,7 +138,7 @@ class People:
 
     async def _one(self, number: int) -> None:
         limits = httpx.Limits(max_keepalive_connections=4)
-        async with httpx.AsyncClient(trust_env=False, timeout=30, limits=limits) as http:
+        async with httpx.AsyncClient(trust_env=False, timeout=60, limits=limits) as http:
             start = secrets.token_urlsafe(32)
             seen: set[int] = set()
             while not self.stopping:

@@ -23,10 +23,11 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from bot import services
 from bot.settings import ROOT
-from bot.stack import RASA_PYTHON, free_port
+from bot.stack import RASA_PYTHON
 from tests.drills.processes import server_of_redis
 from tests.operations.composed import SERVICES, Composed
 from tests.support.databases import PostgresTemplates, missing
+from tests.support.ports import free_port
 
 pytestmark = pytest.mark.e2e
 
@@ -115,7 +116,7 @@ def test_a_person_gets_an_answer_through_services_that_were_started_as_the_file_
 
 def test_each_gateway_tells_prometheus_inside_and_nobody_outside(composed: Composed) -> None:
     for name in ("gateway-1", "gateway-2"):
-        with httpx.Client(trust_env=False, timeout=20) as http:
+        with httpx.Client(trust_env=False, timeout=REPLY_SECONDS) as http:
             assert http.get(f"{composed.url(name, 8080)}/metrics").status_code == 404
             answer = http.get(f"{composed.url(name, 8081)}/metrics")
         assert answer.status_code == 200
@@ -185,7 +186,7 @@ def trusting(certificate: Path) -> ssl.SSLContext:
 def _proxy_files(composed: Composed, name: str, targets: dict[str, str]) -> Path:
     """deploy/proxy as the container sees it, with this machine's places."""
     folder = composed.folder / f"{name}-files"
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     for file in (ROOT / "deploy" / "proxy").iterdir():
         text = re.sub(r"(?<![\w/.])/tmp/", f"{folder}/", file.read_text("utf-8"))
         text = text.replace("/etc/frontcounter", str(folder))
@@ -218,12 +219,12 @@ def test_the_proxy_shows_the_public_page_over_tls_and_nothing_else(
     with (composed.folder / "proxy.log").open("wb") as output:
         composed.running["proxy"] = subprocess.Popen(words, stdout=output, stderr=output)
     try:
-        until = time.monotonic() + 30
+        until = time.monotonic() + REPLY_SECONDS
         while not composed.is_healthy("proxy"):
-            assert time.monotonic() < until
+            assert time.monotonic() < until, composed.log("proxy")
             time.sleep(0.1)
         base = f"https://localhost:{ports[8443]}"
-        with httpx.Client(trust_env=False, verify=trusting(certificate), timeout=20) as http:
+        with httpx.Client(trust_env=False, verify=trusting(certificate), timeout=REPLY_SECONDS) as http:
             assert http.get(f"{base}/chat").status_code == 200
             assert "strict-transport-security" in http.get(f"{base}/chat").headers
             for path in (
@@ -242,12 +243,14 @@ def test_the_proxy_shows_the_public_page_over_tls_and_nothing_else(
         assert "bike" in said.casefold()
         # No gateway at all: the page still says whom to call.
         composed.stop("gateway-1")
-        assert not composed.is_healthy("gateway-1")
-        with httpx.Client(trust_env=False, verify=trusting(certificate), timeout=20) as http:
-            for answer in (http.get(f"{base}/chat"), http.post(f"{base}/chat/messages", json={})):
-                assert answer.status_code == 503
-                assert "Call 999" in answer.text
-        composed.start("gateway-1")
+        try:
+            assert not composed.is_healthy("gateway-1")
+            with httpx.Client(trust_env=False, verify=trusting(certificate), timeout=REPLY_SECONDS) as http:
+                for answer in (http.get(f"{base}/chat"), http.post(f"{base}/chat/messages", json={})):
+                    assert answer.status_code == 503
+                    assert "Call 999" in answer.text
+        finally:
+            composed.start("gateway-1")
     finally:
         composed.stop("proxy")
 
@@ -271,7 +274,7 @@ def test_the_desk_has_a_door_of_its_own_for_the_inside(composed: Composed, certi
     try:
         base = f"https://localhost:{port}"
         transport = httpx.HTTPTransport(retries=8, verify=trusting(certificate))
-        with httpx.Client(trust_env=False, transport=transport, timeout=20) as http:
+        with httpx.Client(trust_env=False, transport=transport, timeout=REPLY_SECONDS) as http:
             assert http.get(f"http://127.0.0.1:{up}/up").text == "up\n"
             page = http.get(f"{base}/desk", follow_redirects=True)
             assert page.status_code == 200

@@ -15,11 +15,12 @@ import httpx
 import pytest
 from sqlalchemy import select, text
 
+from bot.conversations.door import PATIENCE_SECONDS as DOOR_SECONDS
 from bot.settings import ROOT
 from bot.store import Store
-from bot.store.migrate import LOCK_MILLISECONDS
+from bot.store.migrate import LOCK_MILLISECONDS, LONGEST_LOCK_MILLISECONDS
 from bot.store.tables import Conversation, Event, Message, Outbox
-from tests.operations.running import PATIENCE_SECONDS, People, gateway, gateways
+from tests.operations.running import People, gateway, gateways, settled
 from tests.support.databases import PostgresTemplates
 from tests.support.rasa import LoopbackRasa
 
@@ -57,20 +58,6 @@ def address(postgres_templates: PostgresTemplates) -> AsyncIterator[str]:
     url = postgres_templates.fresh()
     yield url  # type: ignore[misc]
     postgres_templates.drop(url)
-
-
-async def settled(store: Store) -> None:
-    """Wait until every message was read and every reply has left."""
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        while True:
-            async with store.read() as connection:
-                unread = await connection.execute(select(Message.id).where(~Message.handled).limit(1))
-                queued = await connection.execute(
-                    select(Outbox.id).where(Outbox.state.in_(("queued", "sending"))).limit(1)
-                )
-                if unread.first() is None and queued.first() is None:
-                    return
-            await asyncio.sleep(0.1)
 
 
 async def check_record(store: Store, people: People) -> None:
@@ -128,12 +115,13 @@ async def test_stopping_and_starting_gateways_loses_nothing_and_answers_no_error
 async def test_a_turn_with_a_slow_assistant_ends_before_the_gateway_does(
     database_url: str, rasa: LoopbackRasa, tmp_path: Path
 ) -> None:
-    one = gateway("slow", tmp_path, database_url, "", rasa.url)
+    more = {"FRONTCOUNTER_ASSISTANT_TIMEOUT_SECONDS": "60", "FRONTCOUNTER_STOP_SECONDS": "60"}
+    one = gateway("slow", tmp_path, database_url, "", rasa.url, **more)
     store = Store(database_url)
     await one.start()
     try:
         rasa.delay = asyncio.Event()
-        async with httpx.AsyncClient(base_url=one.public, trust_env=False, timeout=20) as http:
+        async with httpx.AsyncClient(base_url=one.public, trust_env=False, timeout=60) as http:
             body = {"id": "a-message-of-now", "text": "how long is the wait on 101"}
             assert (await http.post("/chat/messages", json=body)).status_code == 200
             async with http.stream("GET", "/chat/stream?after=0.0") as listening:
@@ -166,10 +154,10 @@ async def test_a_turn_with_a_slow_assistant_ends_before_the_gateway_does(
 async def test_readiness_says_no_while_the_gateway_still_serves_who_is_there(
     database_url: str, rasa: LoopbackRasa, tmp_path: Path
 ) -> None:
-    one = gateway("waits", tmp_path, database_url, "", rasa.url, FRONTCOUNTER_STOP_WAIT_SECONDS="4")
+    one = gateway("waits", tmp_path, database_url, "", rasa.url, FRONTCOUNTER_STOP_WAIT_SECONDS="12")
     await one.start()
     try:
-        async with httpx.AsyncClient(base_url=one.public, trust_env=False, timeout=20) as http:
+        async with httpx.AsyncClient(base_url=one.public, trust_env=False, timeout=60) as http:
             assert (await http.get("/readyz")).json()["stopping"] is False
             ending = asyncio.create_task(one.stop())
             while (answer := await http.get("/readyz")).status_code == 200:
@@ -227,6 +215,8 @@ def _migrate(tree: Path, address: str, folder: Path) -> subprocess.CompletedProc
 async def test_an_upgrade_with_a_migration_while_people_write(
     address: str, redis_url: str, rasa: LoopbackRasa, tmp_path: Path, next_version: Path
 ) -> None:
+    # These gateways are more patient than a real one, whose door a migration must not keep waiting.
+    assert LONGEST_LOCK_MILLISECONDS / 1000 < DOOR_SECONDS / 2
     store = Store(address)
     async with gateways(tmp_path, address, redis_url, rasa) as two:
         people = People(list(two))

@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
 
 from tests.console.serving import PASSWORD, TEAMS, Desk, serving
 from tests.pages import wcag
-from tests.support.browser import follow
+from tests.support.browser import follow, go, go_on, working
 from tests.support.databases import SqliteTemplates
 from tests.support.world import P1, P3
 
@@ -50,6 +50,7 @@ def open_desk(desk: Desk, browser: Browser) -> Iterator[OpenDesk]:
             page.get_by_role("button", name="Sign in").click()
             give_code(desk, page, username)
             expect(page.locator("#alarms")).to_contain_text("P1")
+            working(page)
         return page
 
     yield open_one
@@ -81,9 +82,9 @@ def put_in(page: Page, field: Locator, text: str) -> None:
 
 def chat_of(desk: Desk, page: Page, person: str) -> None:
     """Open a chat and take it, so that all its forms are there."""
-    page.goto(f"/desk/c/{desk.chat(person).id}")
-    follow(page, page.get_by_role("button", name="Take this chat").click)
-    expect(page.locator("body.js-enabled #text")).to_be_enabled()
+    go(page, f"/desk/c/{desk.chat(person).id}")
+    go_on(page, page.get_by_role("button", name="Take this chat").click)
+    expect(page.locator("#text")).to_be_enabled()
 
 
 @pytest.mark.parametrize(("width", "height"), [(1280, 800), (640, 400), (320, 256)])
@@ -103,7 +104,7 @@ def test_the_desk_keeps_its_words_when_zoomed_and_spaced(
     look()
     chat_of(desk, page, "bob")
     look()
-    page.goto("/desk/recent")
+    go(page, "/desk/recent")
     look()
     follow(page, page.get_by_role("button", name="Sign out").click)
     expect(page.get_by_role("button", name="Sign in")).to_be_visible()
@@ -198,14 +199,17 @@ def test_what_changes_by_itself_is_told(desk: Desk, open_desk: OpenDesk) -> None
 def test_single_keys_can_be_turned_off(desk: Desk, open_desk: OpenDesk) -> None:
     """2.1.4."""
     page = open_desk("mo")
+    page.keyboard.press("j")
+    expect(page.locator(".desk-row__link:focus")).to_have_count(1)
     page.locator("#keys-open").click()
     page.get_by_label("Use shortcuts").uncheck()
     page.keyboard.press("Escape")
     expect(page.get_by_role("dialog")).to_be_hidden()
+    page.locator("#main-content").focus()
     page.keyboard.press("j")
     page.wait_for_timeout(200)
-    assert page.evaluate("!document.activeElement.closest('[id^=row-]')")
-    page.goto("/desk/queue")
+    assert page.evaluate("!document.activeElement.closest('.desk-row')")
+    go(page, "/desk/queue")
     page.keyboard.press("?")
     page.wait_for_timeout(200)
     expect(page.get_by_role("dialog")).to_be_hidden()

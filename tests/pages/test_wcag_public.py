@@ -10,7 +10,7 @@ from playwright.sync_api import Page, expect
 from bot.channels.webchat.pages import PATHS
 from tests.pages import wcag
 from tests.webchat.serving import Served
-from tests.webchat.test_browser import CHOICE, P1, a_question_with_answers, everything, say
+from tests.webchat.test_browser import CHOICE, P1, a_question_with_answers, all_shown, everything, say
 
 pytestmark = pytest.mark.e2e
 
@@ -73,6 +73,8 @@ def test_the_focus_is_seen_and_never_covered(
     expect(page.locator(".message--safety").first).to_be_visible()
     say(page, CHOICE)
     expect(page.locator("#who")).to_contain_text("queue")
+    expect(page.locator(".message__state")).to_have_text(["Sent", "Sent"])
+    all_shown(page, site)
     stops, wrong = wcag.focus_walk(page)
     assert wrong == []
     assert len(stops) > 8

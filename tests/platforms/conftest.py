@@ -25,6 +25,7 @@ from tests.platforms.loopback import server as platform
 from tests.support.databases import SqliteTemplates
 from tests.support.rasa import SECRET as RASA_SECRET
 from tests.support.rasa import LoopbackRasa
+from tests.support.serving import REQUEST, end_other_tasks
 from tests.support.world import read_content, read_screen
 
 SECRET = "shared-with-the-loopback-platform"
@@ -100,11 +101,12 @@ async def served(
     async with (
         listening(app, sends),
         listening(gateway.public, public),
-        httpx.AsyncClient(trust_env=False, timeout=10) as http,
+        httpx.AsyncClient(trust_env=False, timeout=60) as http,
     ):
         await gateway.core.start()
         yield Served(gateway, server, rasa, url, http)
         await server.close()
+        await end_other_tasks(REQUEST)
         await gateway.core.stop(5)
         await channel.close()
     sqlite_templates.drop(database)

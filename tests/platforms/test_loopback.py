@@ -31,7 +31,7 @@ def batch(*events: dict[str, Any]) -> bytes:
     return json.dumps({"events": list(events)}).encode()
 
 
-async def until(condition: Callable[[], Awaitable[bool]], seconds: float = 15.0) -> None:
+async def until(condition: Callable[[], Awaitable[bool]], seconds: float = 60.0) -> None:
     """Wait until something is so."""
     async with asyncio.timeout(seconds):
         while not await condition():  # noqa: ASYNC110  what is waited for is in a database
@@ -111,7 +111,7 @@ async def test_the_platform_delivers_again_until_it_is_taken(served: Served) -> 
     served.platform.deliver([message(1, text="what about 101")], first=0)
 
     async def answered() -> bool:
-        return bool(served.platform.sends["ann"])
+        return bool(served.platform.sends["ann"]) and not served.platform.pending
 
     await until(answered)
     statuses = [
@@ -119,7 +119,9 @@ async def test_the_platform_delivers_again_until_it_is_taken(served: Served) -> 
         for line in served.platform.log_path.read_text("utf-8").splitlines()
         if '"delivery"' in line
     ]
-    assert statuses == [0, 200]
+    # Once it was away; a machine that stands still makes it look so more often.
+    assert (statuses[0], statuses[-1], statuses.count(200)) == (0, 200, 1)
+    assert len(await served.messages()) == 1
 
 
 async def test_an_echo_of_ours_keeps_the_assistant_talking(served: Served) -> None:

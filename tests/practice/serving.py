@@ -19,7 +19,7 @@ from bot.practice.player import Persona
 from bot.settings import ROOT, Settings
 from bot.store.tables import Outbox
 from tests.console.serving import Browser, Desk
-from tests.support.serving import end_other_tasks, in_thread
+from tests.support.serving import in_thread, stop_gateways
 from tests.support.world import read_content, read_screen
 
 FORCE = ROOT / "force" / "northumbria"
@@ -117,8 +117,7 @@ def practice_serving(database_url: str) -> Iterator[Stage]:
         ready(Stage(desk, practice))
         await stop.wait()
         server.close()
-        await gateway.core.stop(2)
-        await end_other_tasks()
+        await stop_gateways(gateway.core)
 
     with in_thread(serve, "practice") as (found, _loop):
         try:

@@ -16,7 +16,7 @@ from bot.console.visit import COOKIE as DESK_COOKIE
 from bot.store.record import now
 from bot.store.tables import Conversation, Message, Outbox
 from tests.practice.serving import Stage, wait_for
-from tests.support.browser import axe, sideways
+from tests.support.browser import PATIENCE_MS, axe, go, sideways, working
 from tests.support.browser import chromium as running_chromium
 from tests.support.world import INCIDENT
 
@@ -249,6 +249,7 @@ def chromium() -> Iterator[Chromium]:
 def test_it_works_in_a_browser_and_for_everybody(stage: Stage, chromium: Chromium) -> None:
     passwords = {username: password for username, password, _role in stage.practice.accounts}
     context = chromium.new_context(viewport={"width": 1280, "height": 900}, base_url=stage.desk.base)
+    context.set_default_timeout(PATIENCE_MS)
     page = context.new_page()
     complaints: list[str] = []
     page.on("pageerror", lambda error: complaints.append(str(error)))
@@ -259,6 +260,7 @@ def test_it_works_in_a_browser_and_for_everybody(stage: Stage, chromium: Chromiu
     page.get_by_role("textbox", name="Password").fill(passwords[SUPERVISOR])
     page.get_by_role("button", name="Sign in").click()
     expect(page.get_by_role("heading", name="Choose what to practise")).to_be_visible()
+    working(page)
     looked["practice"] = axe(page)
     title = stage.practice.script.scenarios["in_the_water"].title
     page.get_by_label(f"{title} (P1)").check()
@@ -268,6 +270,7 @@ def test_it_works_in_a_browser_and_for_everybody(stage: Stage, chromium: Chromiu
     assert stage.step() == 1
     page.get_by_role("link", name="Feedback").click()
     expect(page.get_by_role("heading", name="Nobody took these")).to_be_visible()
+    working(page)
     page.get_by_text("What the card says").click()
     expect(page.get_by_role("heading", name="Never ask or say")).to_be_visible()
     looked["feedback"] = axe(page)
@@ -276,7 +279,7 @@ def test_it_works_in_a_browser_and_for_everybody(stage: Stage, chromium: Chromiu
     for path, heading in (
         ("/desk/practice", "Choose what to practise"), ("/desk/practice/feedback", "Your feedback"),
     ):  # fmt: skip
-        page.goto(path)
+        go(page, path)
         expect(page.get_by_role("heading", name=heading)).to_be_visible()
         looked[f"{path}, dark and narrow"] = [*axe(page), *sideways(page)]
     context.close()

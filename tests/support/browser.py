@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -36,6 +37,24 @@ SETTLED = """async () => {
 }"""
 """Resolves when the page, its style sheets and its fonts are there."""
 
+WORKING = """() => document.readyState === "complete" && document.body.classList.contains("js-enabled")
+  && (!document.body.dataset.stream || document.body.dataset.live === "fresh")
+  && !document.querySelector(".htmx-request, .htmx-settling")"""
+"""True when a page of the desk has bound its scripts, hears its stream, has read what it missed, and neither asks
+for anything nor puts anything in place."""
+
+LOCK = """async ([name, wanted, patience]) => {
+  const until = performance.now() + patience;
+  for (;;) {
+    const { held, pending } = await navigator.locks.query();
+    const found = (wanted ? held : [...held, ...pending]).some((lock) => lock.name === name);
+    if (found === wanted) return true;
+    if (performance.now() > until) return false;
+    await new Promise((done) => setTimeout(done, 50));
+  }
+}"""
+"""Whether a lock is held, or free, before the patience (ms) is over. `wait_for_function` takes no promise."""
+
 _WIDTHS = "[document.documentElement.scrollWidth, window.innerWidth]"
 
 
@@ -53,8 +72,10 @@ def chromium() -> Iterator[Browser]:
     path = chromium_path()
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
-        yield browser
-        browser.close()
+        try:
+            yield browser
+        finally:
+            browser.close()
 
 
 def follow(page: Page, act: Callable[[], None]) -> None:
@@ -63,6 +84,37 @@ def follow(page: Page, act: Callable[[], None]) -> None:
     page.evaluate("window.wasHere = true")
     act()
     page.wait_for_function("() => !window.wasHere && document.readyState === 'complete'", timeout=PATIENCE_MS)
+
+
+def working(page: Page) -> None:
+    """Wait until a page of the desk does what it is told: what comes or is pressed before that is not heard."""
+    page.wait_for_function(WORKING, timeout=PATIENCE_MS)
+
+
+def go(page: Page, path: str) -> None:
+    """Open a page of the desk, and wait until it works."""
+    page.goto(path)
+    working(page)
+
+
+def go_on(page: Page, act: Callable[[], None]) -> None:
+    """Do what leads to another page of the desk, and wait until that page works."""
+    follow(page, act)
+    working(page)
+
+
+def lock_is(page: Page, name: str, *, held: bool) -> None:
+    """Wait until some page of this browser holds a lock, or until none holds it nor waits for it."""
+    assert page.evaluate(LOCK, [name, held, PATIENCE_MS]), f"{name} was never {'held' if held else 'free'}"
+
+
+def eventually(page: Page, check: Callable[[], bool], otherwise: str) -> None:
+    """Wait until something holds that no page shows; `otherwise` says what is wrong if it never does."""
+    until = time.monotonic() + PATIENCE_MS / 1000
+    while not check():
+        assert time.monotonic() < until, otherwise
+        # Not `time.sleep`: what the page asks for meanwhile has to be answered.
+        page.wait_for_timeout(100)
 
 
 def settled(page: Page) -> None:

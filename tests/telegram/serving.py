@@ -29,7 +29,7 @@ from tests.platforms.telegram import build as build_telegram
 from tests.support.databases import break_store, mend_store
 from tests.support.rasa import SECRET as RASA_SECRET
 from tests.support.rasa import LoopbackRasa
-from tests.support.serving import in_thread
+from tests.support.serving import in_thread, stop_gateways
 from tests.support.world import read_content, read_screen
 
 T = TypeVar("T")
@@ -38,7 +38,7 @@ Json = dict[str, Any]
 TOKEN = "4242424242:AAH-loopback_token_that_nobody_may_see"
 SECRET = "loopback-webhook_secret"
 BOT_ID = TOKEN.partition(":")[0]
-PATIENCE_SECONDS = 40.0
+PATIENCE_SECONDS = 90.0
 _chats = itertools.count(7_310_010_001)
 
 
@@ -84,7 +84,7 @@ class Side:
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Run something inside the gateways' own loop."""
-        return asyncio.run_coroutine_threadsafe(work, self.loop).result(30)
+        return asyncio.run_coroutine_threadsafe(work, self.loop).result(PATIENCE_SECONDS)
 
     def line(self, key: str, **values: object) -> str:
         """An approved sentence."""
@@ -218,7 +218,8 @@ class Side:
         return Actor("Mo Tester", self.run(add()), "moderator", teams)
 
     def claim(self, person: Writer, actor: Actor) -> int:
-        """Let staff take a person's conversation. Returns its id."""
+        """Let staff take a person's conversation, once every turn of it has ended. Returns its id."""
+        self.until(lambda: all(m.handled for m in self.messages(person)), "the turns to end")
         row = self.conversation(person)
         self.run(self.first.gateway.core.desk.claim(row.id, actor, row.epoch))
         return int(row.id)
@@ -297,7 +298,7 @@ def telegram_side(
 
         for _ in range(gateways):
             await another()
-        http = httpx.Client(base_url=api, trust_env=False, timeout=20)
+        http = httpx.Client(base_url=api, trust_env=False, timeout=PATIENCE_SECONDS)
         ready(Side(found, rasa, api, asyncio.get_running_loop(), http, another))
         await stop.wait()
         await telegram.close()
@@ -309,12 +310,7 @@ def telegram_side(
             await one.telegram.close()
         for server in [*servers, api_server]:
             server.close()
-        for task in asyncio.all_tasks():
-            if task is not asyncio.current_task() and task.get_name() == "webchat-wakes":
-                task.cancel()
-        for one in found:
-            await one.gateway.core.stop(2)
-        await rasa.stop()
+        await stop_gateways(*(one.gateway.core for one in found), rasa=rasa)
 
     with in_thread(serve, "telegram-side") as (side, _loop):
         try:

@@ -11,7 +11,7 @@ from tests.platforms.telegram import updates
 from tests.support.databases import SqliteTemplates
 from tests.support.rasa import FAQ
 from tests.support.world import ODD, P1, P2_HIDDEN, P3, PLAIN
-from tests.telegram.serving import BOT_ID, SECRET, Side, telegram_side
+from tests.telegram.serving import BOT_ID, PATIENCE_SECONDS, SECRET, Side, telegram_side
 
 pytestmark = pytest.mark.integration
 
@@ -32,6 +32,7 @@ def test_step_1_a_forged_call_is_refused(by_webhook: Side, secret: str | None) -
         json={"update_id": 1, **ann.says(P1)},
         headers=headers,
         trust_env=False,
+        timeout=PATIENCE_SECONDS,
     )
 
     assert answer.status_code == 401
@@ -43,7 +44,11 @@ def test_step_1_a_forged_call_is_refused(by_webhook: Side, secret: str | None) -
 def test_step_1_what_is_no_update_is_refused(by_webhook: Side, body: bytes) -> None:
     """400, although the secret is right."""
     answer = httpx.post(
-        f"{by_webhook.first.base}/telegram/webhook", content=body, headers={HEADER: SECRET}, trust_env=False
+        f"{by_webhook.first.base}/telegram/webhook",
+        content=body,
+        headers={HEADER: SECRET},
+        trust_env=False,
+        timeout=PATIENCE_SECONDS,
     )
 
     assert answer.status_code == 400
@@ -57,6 +62,7 @@ def test_step_1_there_is_no_webhook_while_we_poll(sqlite_templates: SqliteTempla
             json={"update_id": 1},
             headers={HEADER: SECRET},
             trust_env=False,
+            timeout=PATIENCE_SECONDS,
         )
 
     assert answer.status_code in (404, 405)
@@ -109,7 +115,7 @@ def test_step_1_what_cannot_be_opened_is_said_so_with_999_and_handed_over(
     heard = by_webhook.hears(ann, by_webhook.line(key))
 
     assert "999" in heard["text"]
-    assert by_webhook.conversation(ann).state == "waiting"
+    by_webhook.until(lambda: by_webhook.conversation(ann).state == "waiting", "the conversation to wait")
     assert by_webhook.conversation(ann).grade == "P3"
     assert by_webhook.calls("getFile") == []
     assert "447700900123" not in str(by_webhook.rows(Message))
@@ -390,7 +396,7 @@ def test_step_6_an_answer_of_unknown_fate_is_put_before_a_person(side: Side) -> 
     side.hears(ann, side.line("answer_unknown"))
 
     assert len([t for t in side.texts(ann) if side.answer(FAQ) in t]) == 1
-    assert side.conversation(ann).state == "waiting"
+    side.until(lambda: side.conversation(ann).state == "waiting", "the conversation to wait")
 
 
 def test_step_6_safety_words_of_unknown_fate_go_again(side: Side) -> None:
@@ -400,8 +406,10 @@ def test_step_6_safety_words_of_unknown_fate_go_again(side: Side) -> None:
     side.inject(ann.says(P1))
     side.hears(ann, BLOCK)
 
-    safety = [row for row in side.outbox(ann) if row.kind == "safety"]
-    assert [row.state for row in safety][:2] == ["unknown", "sent"]
+    def safety() -> list[str]:
+        return [row.state for row in side.outbox(ann) if row.kind == "safety"]
+
+    side.until(lambda: safety()[:2] == ["unknown", "sent"], "the record of both")
     assert any(a.action == "safety.again" for a in side.rows(Audit))
 
 

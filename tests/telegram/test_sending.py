@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import socket
+import time
 from collections.abc import Iterator
+from types import SimpleNamespace
+from unittest import mock
 
 import pytest
 
+from bot.channels.telegram import pacing
 from bot.channels.telegram.outbound import TelegramChannel
 from bot.errors import RejectedError, RetryLaterError, UnsureError
 from bot.messages import Button, Outgoing
@@ -215,8 +219,7 @@ def test_an_old_block_that_comes_late_does_not_count(side: Side) -> None:
 
 def test_a_busy_chat_does_not_hold_up_words_of_danger(quiet: Side) -> None:
     """They take no place in line."""
-    for number in range(4):
-        send(quiet, 5, f"{number}", kind="assistant")
+    moment = time.monotonic()
     waited: list[float] = []
     asleep = channel(quiet)._pacing.wait_for
 
@@ -225,9 +228,13 @@ def test_a_busy_chat_does_not_hold_up_words_of_danger(quiet: Side) -> None:
         waited.append(-1.0 if longest == float("inf") else wait)
         return wait
 
-    channel(quiet)._pacing.wait_for = seen  # type: ignore[method-assign]
-    send(quiet, 5, "call 999", kind="safety")
-    send(quiet, 5, "after it", kind="assistant")
+    # No place comes back while the machine stands still.
+    with mock.patch.object(pacing, "time", SimpleNamespace(monotonic=lambda: moment)):
+        for number in range(4):
+            send(quiet, 5, f"{number}", kind="assistant")
+        channel(quiet)._pacing.wait_for = seen  # type: ignore[method-assign]
+        send(quiet, 5, "call 999", kind="safety")
+        send(quiet, 5, "after it", kind="assistant")
 
     assert waited[0] == -1.0
     assert waited[1] > 1.0

@@ -28,7 +28,7 @@ def two(database_url: str) -> Iterator[Side]:
 
 def test_telegram_is_told_where_we_are(by_webhook: Side) -> None:
     """With the secret, the kinds we want, and nothing dropped; who we are stands before the chat."""
-    by_webhook.until(lambda: by_webhook.state()["profile"].get("commands"), "the profile")
+    by_webhook.until(lambda: {"commands", "description"} <= set(by_webhook.state()["profile"]), "the profile")
     call = by_webhook.calls("setWebhook")[0]
 
     assert call["url"] == "https://chat.force.example/telegram/webhook"
@@ -111,7 +111,9 @@ def test_store_down_is_503_and_never_200(two: Side) -> None:
     two.taken()
     seen = [(d["gateway"], d["status"]) for d in two.state()["deliveries"]]
 
-    assert seen == [(1, 503), (0, 200)]
+    # A machine that stands still may not answer in time: then it is delivered once more.
+    assert (seen[0], seen[-1]) == ((1, 503), (0, 200))
+    assert (1, 200) not in seen
     two.gateways[1].mend_store()
     assert len(two.messages(ann)) == 1
 

@@ -16,19 +16,20 @@ from sqlalchemy import Row, insert, select
 
 import bot.core
 from bot.app import Gateway, build
-from bot.channels.webchat import stream
+from bot.channels.webchat import routes, stream
 from bot.messages import Actor
 from bot.settings import Settings
 from bot.store.record import now
 from bot.store.tables import Conversation, Message, Outbox, Person, Staff, StaffTeam
 from tests.support.databases import break_store, mend_store
 from tests.support.rasa import SECRET, LoopbackRasa
-from tests.support.serving import in_thread
+from tests.support.serving import in_thread, stop_gateways
 from tests.support.world import read_content, read_screen
 
 T = TypeVar("T")
 
 DESK = "digital_desk"
+PATIENCE_SECONDS = 60.0
 
 
 @dataclass(slots=True)
@@ -43,11 +44,11 @@ class Served:
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Run something inside the gateway's own loop."""
-        return asyncio.run_coroutine_threadsafe(work, self.loop).result(30)
+        return asyncio.run_coroutine_threadsafe(work, self.loop).result(2 * PATIENCE_SECONDS)
 
     def client(self, **options: Any) -> httpx.Client:
         """A device of its own: it keeps its own cookies."""
-        client = httpx.Client(base_url=self.base, trust_env=False, timeout=20, **options)
+        client = httpx.Client(base_url=self.base, trust_env=False, timeout=PATIENCE_SECONDS, **options)
         self._clients.append(client)
         return client
 
@@ -105,8 +106,20 @@ class Served:
 
         return Actor("Mo Tester", self.run(add()), "moderator", frozenset({DESK}))
 
+    def settled(self) -> None:
+        """Wait until all that people wrote was dealt with and all that is for them has left."""
+
+        def is_so() -> bool:
+            busy = any(row.state in ("queued", "sending") for row in self.outbox())
+            return (
+                not busy and not self.gateway.core.turns.running and all(m.handled for m in self.messages())
+            )
+
+        eventually(is_so)
+
     def claim(self, actor: Actor) -> int:
-        """Let staff take the newest conversation. Returns its id."""
+        """Let staff take the newest conversation, once nothing of the assistant's changes it. Returns its id."""
+        self.settled()
         row = self.rows(Conversation)[-1]
         self.run(self.gateway.core.desk.claim(row.id, actor, row.epoch))
         return int(row.id)
@@ -114,11 +127,16 @@ class Served:
     def reply(self, conversation_id: int, actor: Actor, text: str) -> None:
         """Let staff answer; returns once the page could have it."""
         outbox_id = self.run(self.gateway.core.desk.reply(conversation_id, actor, text))
-        for _ in range(100):
-            if self.rows(Outbox, Outbox.id == outbox_id)[0].state != "queued":
-                return
-            time.sleep(0.05)
-        raise AssertionError("the reply was not sent")
+        eventually(lambda: self.rows(Outbox, Outbox.id == outbox_id)[0].state not in ("queued", "sending"))
+
+
+def eventually(check: Callable[[], Any]) -> Any:
+    """The first true result of `check`."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not (found := check()):
+        assert time.monotonic() < deadline, "it never came to be so"
+        time.sleep(0.05)
+    return found
 
 
 @contextlib.contextmanager
@@ -153,16 +171,16 @@ def served(database_url: str, **settings: Any) -> Iterator[Served]:
         ready(Served(gateway, rasa, base, asyncio.get_running_loop()))
         await stop.wait()
         server.close()
-        for task in asyncio.all_tasks():
-            if task is not asyncio.current_task() and task.get_name() == "webchat-wakes":
-                task.cancel()
-        await gateway.core.stop(2)
-        await rasa.stop()
+        await stop_gateways(gateway.core, rasa=rasa)
 
     with in_thread(serve, "served") as (found, _loop):
         try:
-            # A test that waits in vain for a message finds out at the next beat.
-            with mock.patch.object(stream, "BEAT_SECONDS", 1.0):
+            with (
+                # A test that waits in vain for a message finds out at the next beat.
+                mock.patch.object(stream, "BEAT_SECONDS", 1.0),
+                # A page without scripts is looked at once, and a busy machine may be slow with its answer.
+                mock.patch.object(routes, "FIRST_REPLY_SECONDS", PATIENCE_SECONDS / 2),
+            ):
                 yield found
         finally:
             for client in found._clients:

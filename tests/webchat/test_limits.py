@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import uuid
 from collections.abc import Iterator
+from unittest import mock
 
 import pytest
 
+from bot.channels.webchat import routes
 from bot.channels.webchat.limits import REMEMBERED, Limits
 from bot.store.tables import Message
 from tests.support.databases import SqliteTemplates
@@ -18,9 +21,13 @@ P2 = "my ex is stalking me"
 
 @pytest.fixture
 def slow_site(sqlite_templates: SqliteTemplates) -> Iterator[Served]:
-    """Three messages a minute for one person, and five for one address."""
+    """Three messages a minute for one person, and five for one address; no time goes by for them."""
     url = sqlite_templates.fresh()
-    with served(url, chat_per_person=3, chat_per_address=5) as found:
+    still = functools.partial(Limits, clock=lambda: 0.0)
+    with (
+        mock.patch.object(routes, "Limits", still),
+        served(url, chat_per_person=3, chat_per_address=5) as found,
+    ):
         yield found
     sqlite_templates.drop(url)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import time
 import uuid
-from collections.abc import Callable
 from typing import Any
 from unittest import mock
 
@@ -14,7 +13,7 @@ import pytest
 
 from bot.channels.webchat import session, stream
 from bot.store.tables import Conversation, Note
-from tests.webchat.serving import Served
+from tests.webchat.serving import PATIENCE_SECONDS, Served, eventually
 
 pytestmark = pytest.mark.integration
 
@@ -28,24 +27,13 @@ def say(client: httpx.Client, text: str, identity: str | None = None, **more: An
     return client.post("/chat/messages", json=body)
 
 
-def eventually(check: Callable[[], Any], seconds: float = 8.0) -> Any:
-    """The first true result of `check`."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        found = check()
-        if found:
-            return found
-        time.sleep(0.05)
-    raise AssertionError("it did not happen in time")
-
-
 def follow(
     client: httpx.Client, count: int, *, after: str = "0.0", headers: dict[str, str] | None = None
 ) -> list[tuple[str, dict[str, Any]]]:
     """The first `count` messages of the stream, each with its place."""
     found: list[tuple[str, dict[str, Any]]] = []
     place = event = ""
-    deadline = time.monotonic() + 8
+    deadline = time.monotonic() + PATIENCE_SECONDS
     with client.stream("GET", f"/chat/stream?after={after}", headers=headers) as response:
         assert response.status_code == 200
         for line in response.iter_lines():
@@ -295,9 +283,13 @@ class TestStoreDown:
                 if line.startswith("event: status"):
                     break
             site.break_store()
-            time.sleep(2.5)
+            # The first beats may be of before, or due by the clock; after so many it has looked in vain.
+            for _ in range(4):
+                next(line for line in lines if line == "event: beat")
             site.mend_store()
-            with httpx.Client(base_url=site.base, trust_env=False, cookies=client.cookies) as again:
+            with httpx.Client(
+                base_url=site.base, trust_env=False, cookies=client.cookies, timeout=PATIENCE_SECONDS
+            ) as again:
                 say(again, QUESTION)
             for line in lines:
                 if line.startswith("data: {") and "side" in line:
