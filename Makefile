@@ -53,7 +53,7 @@ train: ## Train the assistant's model from data/
 
 test: check ## Check the code, then run every test in both environments
 	@# Two at a time: one file stays with one worker, and so do all browsers (tests/conftest.py).
-	@$(GATEWAY) -m pytest -n 2 --dist loadgroup $(ARGS)
+	@$(GATEWAY) -m pytest -n 2 --dist loadfile $(ARGS)
 	@$(ASSISTANT) -m pytest tests/rasa $(wildcard tests/nlu) --confcutdir=tests/rasa --disable-warnings -o filterwarnings=ignore $(ARGS)
 
 check: ## Style, types (once in each environment) and who may import whom

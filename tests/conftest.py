@@ -13,11 +13,13 @@ import os
 import secrets
 import tempfile
 from collections.abc import AsyncIterator, Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
 import redis
 import structlog
+from xdist.scheduler import LoadScopeScheduling
 
 from bot.assistant import client as assistant
 from bot.conversations import door
@@ -41,25 +43,36 @@ MOST_SECOND_GOES = 20
 _second_goes: list[str] = []
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give the tests that depend on the machine another go, some seconds later, and share out the files.
-
-    With `--dist loadgroup` a group stays with one worker: each file is one, and all files with a browser
-    are one together, for two browsers with their gateways are more than two cores can bear.
-    """
+    """Give the tests that depend on the machine another go, some seconds later."""
     here = Path(__file__).parent
-    browsing = {item.path for item in items if _has_browser(item)}
     for item in items:
-        has_browser = item.path in browsing
-        group = "browser" if has_browser else str(item.path.relative_to(here.parent))
-        item.add_marker(pytest.mark.xdist_group(group))
         if item.path.is_relative_to(here) and item.path.relative_to(here).parts[0] in ROOMS_WITH_A_SECOND_GO:
-            item.add_marker(pytest.mark.flaky(reruns=2 if has_browser else 1, reruns_delay=5))
+            item.add_marker(pytest.mark.flaky(reruns=2 if has_browser(item.path) else 1, reruns_delay=5))
 
 
-def _has_browser(item: pytest.Item) -> bool:
-    return item.get_closest_marker("e2e") is not None or "chromium" in getattr(item, "fixturenames", ())
+@cache
+def has_browser(path: Path) -> bool:
+    """Whether a file of tests opens a browser, or starts the whole demonstration."""
+    text = path.read_text("utf-8")
+    return "chromium" in text or "pytest.mark.e2e" in text
+
+
+class Sharing(LoadScopeScheduling):
+    """What goes to which worker: a file stays with one, and all files with a browser with one together.
+
+    Two browsers with their gateways are more than two cores can bear. (`--dist loadgroup` would say
+    so with marks, but pytest 9.2 does not see them.)
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        name = nodeid.split("::", 1)[0]
+        return "browser" if has_browser(Path(self.config.rootpath, name)) else name
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> Sharing | None:
+    """Share the files of `--dist loadfile` out so."""
+    return Sharing(config, log) if config.getvalue("dist") == "loadfile" else None
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
