@@ -120,7 +120,7 @@ class Desk:
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Run something inside the gateway's own loop."""
-        return asyncio.run_coroutine_threadsafe(work, self.loop).result(30)
+        return asyncio.run_coroutine_threadsafe(work, self.loop).result(90)
 
     def hire(self, *usernames: str) -> None:
         """Make accounts whose second factor is set up, on devices that hold `DEVICE`."""
@@ -158,7 +158,7 @@ class Desk:
             await core.door.accept(
                 [Incoming("test", person, f"in-{next(self._numbers)}", text=text, **values)]
             )
-            await core.turns.drain(30)
+            await core.turns.drain(90)
 
         self.run(arrive())
         return self.chat(person)
