@@ -24,6 +24,8 @@ from bot.accounts import DEMO_STAFF
 from bot.assistant import Content
 from bot.assurance.live import Gate
 from bot.assurance.readiness import Surroundings, look
+from bot.channels.instagram import Instagram
+from bot.channels.messenger import Messenger
 from bot.channels.parts import Parts, Platform
 from bot.channels.telegram import Telegram
 from bot.channels.webchat import WebChat
@@ -73,6 +75,10 @@ def platforms(settings: Settings) -> dict[str, Platform]:
     chosen: dict[str, Platform] = {"webchat": WebChat(settings)}
     if settings.telegram_token.get_secret_value():
         chosen["telegram"] = Telegram(settings)
+    if settings.messenger_token.get_secret_value():
+        chosen["messenger"] = Messenger(settings)
+    if settings.instagram_token.get_secret_value():
+        chosen["instagram"] = Instagram(settings)
     return chosen
 
 

@@ -24,6 +24,7 @@ from bot.conversations.door import Door
 from bot.conversations.limits import Limits
 from bot.conversations.moves import Moves
 from bot.conversations.outbox import OutboxSender
+from bot.conversations.outgoing import OwnWords
 from bot.conversations.surges import KIND as SURGE_ANSWER
 from bot.conversations.surges import SurgeAnswers, never_grouped
 from bot.conversations.turn import Turns
@@ -136,6 +137,7 @@ def build_core(settings: Settings, channels: Mapping[str, Channel]) -> Core:
         settings.assistant_secret,
         timeout_seconds=settings.assistant_timeout_seconds,
     )
+    own = OwnWords(channels, words)
     outbox = OutboxSender(
         store,
         bell,
@@ -151,7 +153,7 @@ def build_core(settings: Settings, channels: Mapping[str, Channel]) -> Core:
     )  # fmt: skip
     clocks = Clocks(
         store, bell, words, turns, assistant, content, gateway=name,
-        poll_seconds=settings.poll_seconds, limits=limits,
+        poll_seconds=settings.poll_seconds, limits=limits, own=own,
     )  # fmt: skip
     clocks.add_kind(quiet.KIND, quiet.Quiet(store, content).look)
     alarms = Alarms(
@@ -191,7 +193,15 @@ def build_core(settings: Settings, channels: Mapping[str, Channel]) -> Core:
         words=words,
         assistant=assistant,
         door=Door(
-            store, bell, words, channels, turns.kick, outbox.send_in_store, alarms.unstored, limits=limits
+            store,
+            bell,
+            words,
+            channels,
+            turns.kick,
+            outbox.send_in_store,
+            alarms.unstored,
+            limits=limits,
+            own=own,
         ),
         turns=turns,
         outbox=outbox,

@@ -6,6 +6,7 @@ FrontCounterError
 ├── BackupError             a backup cannot be made, read or restored; says what to do
 ├── BadRequestError         what arrived cannot be from that platform (answered 4xx)
 │   ├── SignatureError      it does not carry a valid signature (401)
+│   │   └── ForgedError     the same, for a platform that expects 403
 │   └── TooLargeError       it is larger than we accept (413)
 ├── UnavailableError        something we lean on is down; worth trying again (answered 503)
 │   ├── StoreUnavailableError
@@ -55,6 +56,12 @@ class SignatureError(BadRequestError):
     """The signature is missing or wrong."""
 
     status = 401
+
+
+class ForgedError(SignatureError):
+    """The signature is missing or wrong, and the platform's documentation asks for 403."""
+
+    status = 403
 
 
 class TooLargeError(BadRequestError):

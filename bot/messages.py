@@ -14,8 +14,9 @@ from typing import Any, Literal, Protocol
 State = Literal["bot", "waiting", "human", "closed"]
 Grade = Literal["P1", "P2", "P3", "P4"]
 InboundKind = Literal[
-    "text", "button", "location", "image", "voice", "video", "sticker", "file", "unsupported"
+    "text", "button", "location", "image", "voice", "video", "sticker", "file", "unsupported", "deleted"
 ]
+"""`deleted`: a person took a message back; `edit_of` says which. What was stored stays on record."""
 OutboundKind = Literal["safety", "assistant", "staff", "notice"]
 Delivery = Literal["queued", "sending", "sent", "delivered", "read", "failed", "unknown", "refused"]
 Net = Literal["screen", "understanding", "asked", "fallback", "language", "staff", "clock"]
@@ -70,6 +71,10 @@ class Incoming:
     longitude: float | None = None
     edit_of: str | None = None
     """The id of the message that this is a new version of: both stay on record."""
+    standby: bool = False
+    """Somebody else answers this person there just now: another app, or the platform's own inbox."""
+    choice: int | None = None
+    """The number that a person typed, where the platform shows buttons as a numbered list."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,12 +93,18 @@ class Echo:
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """A platform's word on what became of a message of ours."""
+    """A platform's word on what became of a message of ours.
+
+    Where the platform says no more than a time, `message_id` is empty: everything that it took for
+    `person` until `up_to` has come so far.
+    """
 
     channel: str
     message_id: str
     state: Literal["sent", "delivered", "read", "failed"]
     detail: str = ""
+    person: str = ""
+    up_to: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +117,16 @@ class Reach:
     at: datetime
 
 
-Arrival = Incoming | Echo | Receipt | Reach
+@dataclass(frozen=True, slots=True)
+class Control:
+    """A platform's word on who answers a person there from now on: we (`ours`), or somebody else."""
+
+    channel: str
+    person: str
+    ours: bool
+
+
+Arrival = Incoming | Echo | Receipt | Reach | Control
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +140,10 @@ class Outgoing:
     author: str = ""
     parts_sent: int = 0
     """How many parts of a long text have left already, on a platform where it leaves in parts."""
+    wrote_at: datetime | None = None
+    """When the person last wrote, for a platform that takes a reply only for so long after it."""
+    closes: bool = False
+    """It is the sentence with which staff have closed the chat."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +159,11 @@ class Channel(Protocol):
     `in_store` marks a channel whose page reads the event table itself (web chat): the row is
     sent by the commit, and `send` is never called. A platform that takes a reply only for so long
     after a person's last message has it as `reply_window`, a timedelta (`limits.reply_window`).
+
+    Three more that a channel may have: `discloses`, if the first words of an assistant's in a chat have
+    to say what it is (`disclosure`); `pieces(outgoing)`, the texts as they stand there, if they are
+    not the text of the row (`echoes`); `numbers(titles)`, whether buttons of these titles are shown
+    as a numbered list, so that a typed number chooses one (`choices`).
     """
 
     name: str

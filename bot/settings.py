@@ -68,6 +68,33 @@ class Settings(BaseSettings):
     """Comes back in a header of each webhook call, so that nobody else can make one."""
     telegram_api_url: str = "https://api.telegram.org"
 
+    messenger_token: SecretStr = SecretStr("")
+    """The Page's access token."""
+    messenger_app_secret: SecretStr = SecretStr("")
+    """Signs every webhook of Meta's, and proves that our calls are ours."""
+    messenger_verify_token: SecretStr = SecretStr("")
+    """A word of ours that Meta sends back once, when the webhook is set up."""
+    messenger_app_id: str = ""
+    messenger_page_id: str = ""
+    messenger_api_url: str = "https://graph.facebook.com/v23.0"
+    messenger_human_agent: bool = False
+    """Meta has granted "Human Agent": staff may answer for seven days, not for 24 hours."""
+    messenger_take_thread: bool = True
+    """Take a chat from another app of the Page's when staff answer in it. In danger that is always tried."""
+    messenger_release_thread: bool = False
+    """Give a chat back to the Page's default app when staff close it."""
+
+    instagram_token: SecretStr = SecretStr("")
+    """The access token of the Page that the Instagram account belongs to."""
+    instagram_app_secret: SecretStr = SecretStr("")
+    instagram_verify_token: SecretStr = SecretStr("")
+    instagram_app_id: str = ""
+    instagram_account_id: str = ""
+    instagram_api_url: str = "https://graph.facebook.com/v23.0"
+    instagram_human_agent: bool = False
+    instagram_take_thread: bool = True
+    instagram_release_thread: bool = False
+
     smtp_host: str = ""
     smtp_port: int = Field(587, ge=1, le=65535)
     smtp_username: str = ""

@@ -1,7 +1,7 @@
 """Make the secrets that docker-compose.yml mounts: `python3 deploy/make_secrets.py [FOLDER]`.
 
 What is there already is left alone, so running it again does no harm. Secrets that others give you
-(Telegram's token, the mail server's password) are made empty: write them in, then restart.
+(the tokens of channels, the mail server's password) are made empty: write them in, then restart.
 Python's standard library is all it needs.
 """
 
@@ -36,6 +36,12 @@ def contents(have: Mapping[str, str]) -> dict[str, Callable[[], str]]:
         "frontcounter_telegram_secret": _word,
         "frontcounter_alarm_webhook_secret": _word,
         "frontcounter_telegram_token": str,
+        "frontcounter_messenger_token": str,
+        "frontcounter_messenger_app_secret": str,
+        "frontcounter_messenger_verify_token": _word,
+        "frontcounter_instagram_token": str,
+        "frontcounter_instagram_app_secret": str,
+        "frontcounter_instagram_verify_token": _word,
         "frontcounter_smtp_password": str,
     }
 

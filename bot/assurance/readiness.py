@@ -327,6 +327,14 @@ def security_findings(settings: Settings, platforms: Mapping[str, Platform]) -> 
             "FRONTCOUNTER_TELEGRAM_SECRET", settings.telegram_secret.get_secret_value(),
             "telegram" in platforms and settings.telegram_mode == "webhook",
         ),
+        "messenger": (
+            "FRONTCOUNTER_MESSENGER_VERIFY_TOKEN", settings.messenger_verify_token.get_secret_value(),
+            "messenger" in platforms,
+        ),
+        "instagram": (
+            "FRONTCOUNTER_INSTAGRAM_VERIFY_TOKEN", settings.instagram_verify_token.get_secret_value(),
+            "instagram" in platforms,
+        ),
         "alarm-webhook": (
             "FRONTCOUNTER_ALARM_WEBHOOK_SECRET", settings.alarm_webhook_secret.get_secret_value(),
             bool(settings.alarm_webhook_url),

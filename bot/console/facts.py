@@ -31,6 +31,8 @@ async def read_facts(
     own = row.state == "human" and row.owner_id == actor.staff_id
     return {
         "told": told,
+        "reply_until": None if row.state == "closed" else limits.reply_until(row),
+        "reply_too_late": (until := limits.reply_until(row)) is not None and until <= now(),
         "waived": told is not None and await is_waived(connection, row.id),
         "incident_example": limits.rule.example,
         "agencies": {

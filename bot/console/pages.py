@@ -63,6 +63,7 @@ KINDS = {
     "sticker": "sent a sticker (not opened)",
     "file": "sent a file (not opened)",
     "unsupported": "sent something that cannot be shown",
+    "deleted": "took a message back",
 }
 STAFF_STATES = {
     "invited": "Invited",

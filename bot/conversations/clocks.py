@@ -20,6 +20,7 @@ from bot.assistant.content import LiveContent
 from bot.conversations import echoes
 from bot.conversations.application import UNDERSTAND_AGAIN
 from bot.conversations.limits import Limits
+from bot.conversations.outgoing import OwnWords
 from bot.conversations.samples import Samples
 from bot.conversations.turn import Turns
 from bot.conversations.words import Words
@@ -60,8 +61,10 @@ class Clocks:
         *,
         gateway: str,
         limits: Limits,
+        own: OwnWords,
         poll_seconds: float = 1.0,
     ) -> None:
+        self._own = own
         self._store = store
         self._bell = bell
         self._words = words
@@ -200,7 +203,7 @@ class Clocks:
 
     async def _echo(self, row: Row[Any]) -> bool:
         async with self._store.write() as connection:
-            return await echoes.look_again(connection, dict(row.data))
+            return await echoes.look_again(connection, dict(row.data), self._own)
 
     async def _understand(self, row: Row[Any]) -> bool:
         """Let the model read what it could not read while it was away."""

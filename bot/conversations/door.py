@@ -16,15 +16,16 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
-from sqlalchemy import Row, bindparam, exists, func, insert, or_, select, text, true, update
+from sqlalchemy import Row, bindparam, func, insert, or_, select, text, update
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot import metrics
-from bot.conversations import echoes, phrases, receipts
+from bot.conversations import choices, echoes, phrases, reach, receipts, routing
 from bot.conversations.limits import Limits
+from bot.conversations.outgoing import OwnWords
 from bot.conversations.plan import SendInStore
-from bot.conversations.words import START, Words
+from bot.conversations.words import Words
 from bot.errors import SendError, StoreUnavailableError
 from bot.handover import measures, ownership
 from bot.messages import (
@@ -32,6 +33,7 @@ from bot.messages import (
     URGENT,
     Arrival,
     Channel,
+    Control,
     Echo,
     Grade,
     Hit,
@@ -51,7 +53,7 @@ from bot.store.record import (
     table,
     upsert,
 )
-from bot.store.tables import Conversation, Message, Outbox, Person
+from bot.store.tables import Conversation, Message, Person
 
 log = structlog.get_logger(__name__)
 
@@ -138,7 +140,9 @@ class Door:
         on_unstored: Callable[[str, str, Hashable], None] = lambda _channel, _category, _key: None,
         *,
         limits: Limits,
+        own: OwnWords,
     ) -> None:
+        self._own = own
         self._store = store
         self._bell = bell
         self._words = words
@@ -230,9 +234,11 @@ class Door:
                         if isinstance(arrival, Incoming):
                             await self._incoming(connection, arrival, batch)
                         elif isinstance(arrival, Echo):
-                            await echoes.take(connection, arrival)
+                            await echoes.take(connection, arrival, self._own)
                         elif isinstance(arrival, Reach):
-                            await note_reach(connection, arrival)
+                            await reach.take(connection, arrival)
+                        elif isinstance(arrival, Control):
+                            await routing.take(connection, arrival, self._words)
                         else:
                             await receipts.take(connection, arrival)
             except DBAPIError as error:
@@ -249,12 +255,18 @@ class Door:
             batch.accepted.append(Accepted(*stored, repeated=True))
             return
         person = await _lock_person(connection, incoming)
-        if incoming.edit_of is not None and await _changes_nothing(connection, incoming, person):
+        # A picture without words says as little as the word that takes it back.
+        is_edit = incoming.edit_of is not None and incoming.kind != "deleted"
+        if is_edit and await _changes_nothing(connection, incoming, person):
             batch.accepted.append(Accepted(None, None, repeated=True))
             return
         if person.left_at is not None:
-            await _is_back(connection, incoming, person)
+            await reach.is_back(connection, incoming, person)
         conversation = await self._conversation(connection, incoming, person)
+        channel = self._channels.get(incoming.channel)
+        incoming = await choices.resolve(connection, channel, conversation.id, incoming)
+        if incoming.standby:
+            conversation = await routing.held_elsewhere(connection, conversation)
         found = await self._screen(connection, incoming, person, conversation)
         message_id = await store_message(connection, incoming, person, conversation, found)
         if message_id is None:
@@ -531,34 +543,6 @@ async def _changes_nothing(connection: AsyncConnection, incoming: Incoming, pers
     return newest is not None and tuple(newest) == (incoming.text, incoming.latitude, incoming.longitude)
 
 
-async def note_reach(connection: AsyncConnection, reach: Reach) -> None:
-    """Keep whether messages reach a person we know.
-
-    Word that is older than what is kept is dropped, and so is a block older than a message of theirs:
-    whoever wrote after it has taken it back.
-    """
-    wrote_later = exists().where(Message.person_id == Person.id, Message.platform_time > reach.at)
-    await connection.execute(
-        update(Person)
-        .where(
-            Person.channel == reach.channel,
-            Person.platform_id == reach.person,
-            or_(Person.reach_at.is_(None), Person.reach_at <= reach.at),
-            true() if reach.reachable else ~wrote_later,
-        )
-        .values(left_at=None if reach.reachable else reach.at, reach_at=reach.at)
-    )
-
-
-async def _is_back(connection: AsyncConnection, incoming: Incoming, person: Row[Any]) -> None:
-    """Whoever writes to us has us no longer blocked."""
-    written = incoming.platform_time or now()
-    if written > person.left_at:
-        await connection.execute(
-            update(Person).where(Person.id == person.id).values(left_at=None, reach_at=written)
-        )
-
-
 async def _lock_person(connection: AsyncConnection, incoming: Incoming) -> Row[Any]:
     query = _PERSON if is_sqlite(connection) else _LOCK_PERSON
     who = {"channel": incoming.channel, "platform_id": incoming.person}
@@ -590,7 +574,7 @@ async def store_message(
         "kind": incoming.kind,
         "text": incoming.text,
         "edit_of": incoming.edit_of,
-        "button": await _payload_of(connection, conversation.id, incoming.button),
+        "button": await choices.payload_of(connection, conversation.id, incoming.button),
         "latitude": incoming.latitude,
         "longitude": incoming.longitude,
         "platform_time": stamp,
@@ -620,31 +604,3 @@ async def _is_late(connection: AsyncConnection, conversation_id: int, stamp: dat
     )
     latest = newest.scalar_one_or_none()
     return latest is not None and latest > stamp
-
-
-async def _payload_of(connection: AsyncConnection, conversation_id: int, token: str | None) -> str | None:
-    """What a pressed button stands for: only one of ours, offered in this conversation.
-
-    Tokens are `person` (always offered), `start` (a platform's own way to begin a chat) and
-    `<outbox id>.<index>`.
-    """
-    if token is None:
-        return None
-    if token == "start":  # noqa: S105  a button's name, not a secret
-        return START
-    if token == "person":  # noqa: S105  a button's name, not a secret
-        return "fc:person"
-    outbox_id, _, index = token.partition(".")
-    # What a button says comes from outside: a number that no database holds must not close the door.
-    if not (outbox_id.isdecimal() and index.isdecimal()) or len(outbox_id) > 18 or len(index) > 3:
-        return None
-    buttons = (
-        await connection.execute(
-            select(Outbox.buttons).where(
-                Outbox.id == int(outbox_id), Outbox.conversation_id == conversation_id
-            )
-        )
-    ).scalar_one_or_none()
-    if buttons is None or int(index) >= len(buttons):
-        return None
-    return str(buttons[int(index)]["payload"])

@@ -2,7 +2,8 @@
 
 Ours carry an id that matches an outbox row. While a row of that conversation is under way or of
 unknown fate, an unmatched echo is held (a due row, ten seconds at most) and then matched by text.
-Whatever is not ours was written by a person outside our desk: the assistant falls silent.
+Some platforms give no id of ours back, and a long text leaves there in parts of which the row keeps
+the last one's id: the others are known by their text. Whatever is not ours was written by a person outside our desk: the assistant falls silent.
 """
 
 from __future__ import annotations
@@ -10,9 +11,10 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Row, insert, select
+from sqlalchemy import ColumnElement, Row, insert, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from bot.conversations.outgoing import OwnWords, flat
 from bot.conversations.receipts import advance
 from bot.handover import ownership
 from bot.messages import DOOR, Echo
@@ -24,12 +26,14 @@ LOOK_AGAIN = timedelta(seconds=1)
 SAME_TEXT_WITHIN = timedelta(minutes=2)
 
 
-async def take(connection: AsyncConnection, echo: Echo) -> None:
+async def take(connection: AsyncConnection, echo: Echo, own: OwnWords) -> None:
     """Look at an echo when it arrives."""
-    conversation = await _open_conversation(connection, echo)
+    conversation = await open_conversation(connection, echo.channel, echo.person)
     # Looked at before the ids: a send that ends between the two looks is then found by its id.
     under_way = conversation is not None and await _under_way(connection, conversation.id)
     if await _is_ours(connection, echo) or conversation is None:
+        return
+    if await _is_a_part(connection, conversation, echo, own):
         return
     if under_way:
         await add_due(
@@ -47,21 +51,23 @@ async def take(connection: AsyncConnection, echo: Echo) -> None:
             },
         )
         return
-    await _not_ours(connection, conversation, echo)
+    await _not_ours(connection, conversation, echo, own)
 
 
-async def look_again(connection: AsyncConnection, data: dict[str, Any]) -> bool:
+async def look_again(connection: AsyncConnection, data: dict[str, Any], own: OwnWords) -> bool:
     """Look again at a held echo. False: hold it a little longer."""
     echo = Echo(data["channel"], data["person"], data["message_id"], data["text"])
-    conversation = await _open_conversation(connection, echo)
+    conversation = await open_conversation(connection, echo.channel, echo.person)
     under_way = conversation is not None and await _under_way(connection, conversation.id)
     if await _is_ours(connection, echo) or conversation is None:
         return True
-    if await _match_by_text(connection, conversation, echo):
+    if await _is_a_part(connection, conversation, echo, own):
+        return True
+    if await _match_by_text(connection, conversation, echo, own):
         return True
     if under_way and datetime.fromisoformat(data["until"]) > now():
         return False
-    await _not_ours(connection, conversation, echo)
+    await _not_ours(connection, conversation, echo, own)
     return True
 
 
@@ -83,46 +89,70 @@ async def _is_ours(connection: AsyncConnection, echo: Echo) -> bool:
     return True
 
 
-async def _match_by_text(connection: AsyncConnection, conversation: Row[Any], echo: Echo) -> bool:
-    found = (
-        await connection.execute(
-            select(Outbox.id)
-            .where(
-                Outbox.conversation_id == conversation.id,
-                Outbox.platform_id.is_(None),
-                Outbox.state.in_(("unknown", "sent")),
-                Outbox.text == echo.text,
-                Outbox.created_at > now() - SAME_TEXT_WITHIN,
-            )
-            .order_by(Outbox.id)
-            .limit(1)
+async def _match_by_text(
+    connection: AsyncConnection, conversation: Row[Any], echo: Echo, own: OwnWords
+) -> bool:
+    """Whether it is the end of a row whose id on the platform nobody knows."""
+    rows = await connection.execute(
+        select(Outbox.__table__)
+        .where(
+            Outbox.conversation_id == conversation.id,
+            Outbox.platform_id.is_(None),
+            Outbox.state.in_(("unknown", "sent")),
+            _of_late(),
         )
-    ).scalar_one_or_none()
-    if found is None:
+        .order_by(Outbox.id)
+    )
+    for row in rows.all():
+        if own.pieces(row)[-1:] == (flat(echo.text),):
+            await advance(connection, row.id, conversation.id, "sent", platform_id=echo.message_id)
+            return True
+    return False
+
+
+async def _is_a_part(connection: AsyncConnection, conversation: Row[Any], echo: Echo, own: OwnWords) -> bool:
+    """Whether it is a part, but not the last one, of a long text of ours, or all of one that failed.
+
+    Nothing follows from it: what failed stays so, and the end of a text says what became of the whole.
+    """
+    rows = await connection.execute(
+        select(Outbox.__table__).where(
+            Outbox.conversation_id == conversation.id,
+            Outbox.state != "refused",
+            or_(_of_late(), Outbox.parts_sent.is_not(None)),
+        )
+    )
+    said = flat(echo.text)
+    if not said:
         return False
-    await advance(connection, found, conversation.id, "sent", platform_id=echo.message_id)
-    return True
+    return any(said in own.pieces(row)[: None if row.state == "failed" else -1] for row in rows.all())
+
+
+def _of_late() -> ColumnElement[bool]:
+    """Written, or tried again, a moment ago: a row may have waited long for its turn."""
+    moment = now() - SAME_TEXT_WITHIN
+    return or_(Outbox.created_at > moment, Outbox.sending_until > moment)
 
 
 async def _under_way(connection: AsyncConnection, conversation_id: int) -> bool:
     found = await connection.execute(
         select(Outbox.id)
         .where(
-            Outbox.conversation_id == conversation_id, Outbox.state.in_(("sending", "unknown")),
-            Outbox.created_at > now() - SAME_TEXT_WITHIN,
+            Outbox.conversation_id == conversation_id, Outbox.state.in_(("sending", "unknown")), _of_late(),
         )
         .limit(1)
     )  # fmt: skip
     return found.scalar_one_or_none() is not None
 
 
-async def _open_conversation(connection: AsyncConnection, echo: Echo) -> Row[Any] | None:
+async def open_conversation(connection: AsyncConnection, channel: str, person: str) -> Row[Any] | None:
+    """The open conversation of whom a platform names, locked; None: there is none."""
     found = await connection.execute(
         select(Conversation.id)
         .join(Person, Person.id == Conversation.person_id)
         .where(
-            Person.channel == echo.channel,
-            Person.platform_id == echo.person,
+            Person.channel == channel,
+            Person.platform_id == person,
             Conversation.state != "closed",
         )
     )
@@ -130,7 +160,10 @@ async def _open_conversation(connection: AsyncConnection, echo: Echo) -> Row[Any
     return None if conversation_id is None else await lock_conversation(connection, conversation_id)
 
 
-async def _not_ours(connection: AsyncConnection, conversation: Row[Any], echo: Echo) -> None:
+async def _not_ours(connection: AsyncConnection, conversation: Row[Any], echo: Echo, own: OwnWords) -> None:
+    if own.are_safety_words(echo.text):
+        # They left past the record while the database was away, so no row can match.
+        return
     await add_audit(
         connection, DOOR, "echo.outside", conversation.id, conversation.epoch,
         platform_id=echo.message_id,

@@ -135,6 +135,12 @@ class Limits:
             upsert(connection, Due).values(**values).on_conflict_do_nothing(index_elements=["key"])
         )
 
+    def reply_until(self, row: Row[Any]) -> datetime | None:
+        """Until when the platform of a chat takes a reply; None: there is no such limit."""
+        window = reply_window(self._channels.get(row.channel))
+        until: datetime | None = None if window is None else row.last_inbound_at + window
+        return until
+
     async def _owe_within_window(self, connection: AsyncConnection, row: Row[Any]) -> None:
         window = reply_window(self._channels.get(row.channel))
         if window is None:

@@ -13,7 +13,7 @@ import math
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
@@ -34,11 +34,13 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot import metrics
+from bot.conversations import disclosure
+from bot.conversations.outgoing import outgoing_of
 from bot.conversations.receipts import advance
 from bot.conversations.words import Words
 from bot.errors import RejectedError, RetryLaterError, StoreUnavailableError, UnsureError
 from bot.handover import ownership
-from bot.messages import CLOCK, URGENT, Button, Channel, Hit, Outgoing, Sent
+from bot.messages import CLOCK, URGENT, Button, Channel, Hit, Sent
 from bot.store import Bell, Store
 from bot.store.bell import wait_any
 from bot.store.record import (
@@ -118,6 +120,10 @@ class _Ready:
     person: str
     attempt_id: int
     number: int
+    text: str
+    """As it leaves: maybe with the sentence that says what an assistant is."""
+    wrote_at: datetime | None = None
+    closes: bool = False
     has_left: bool = False
     """They blocked us on their platform."""
 
@@ -225,7 +231,7 @@ class OutboxSender:
             elif channel.in_store:
                 await self._sent_in_store(connection, row)
             else:
-                ready = await self._enter_sending(connection, row)
+                ready = await self._enter_sending(connection, row, channel)
                 if ready is None:
                     return False
         if ready is not None and channel is not None:
@@ -273,7 +279,10 @@ class OutboxSender:
         metrics.tried(row.channel, "sent", row.attempts + 1)
         metrics.replied(row.conversation_id, row.kind)
 
-    async def _enter_sending(self, connection: AsyncConnection, row: Row[Any]) -> _Ready | None:
+    async def _enter_sending(
+        self, connection: AsyncConnection, row: Row[Any], channel: Channel
+    ) -> _Ready | None:
+        text = await disclosure.text_of(connection, channel, row, self._words.content.current)
         entered = await connection.execute(
             update(Outbox)
             .where(Outbox.id == row.id, Outbox.state == "queued")
@@ -282,16 +291,17 @@ class OutboxSender:
                 holder=self._gateway,
                 sending_until=now() + self._hold,
                 attempts=Outbox.attempts + 1,
+                text=text,
             )
         )
         if entered.rowcount != 1:
             return None
         person = await connection.execute(
-            select(Person.platform_id, Person.left_at)
+            select(Person.platform_id, Person.left_at, Conversation.last_inbound_at, Conversation.state)
             .join(Conversation, Conversation.person_id == Person.id)
             .where(Conversation.id == row.conversation_id)
         )
-        platform_id, left_at = person.one()
+        platform_id, left_at, wrote_at, state = person.one()
         attempt_id = (
             await connection.execute(
                 insert(Attempt)
@@ -305,20 +315,15 @@ class OutboxSender:
         await add_event(
             connection, row.conversation_id, "outbox.state", {"outbox": row.id, "state": "sending"}
         )
-        return _Ready(row, platform_id, attempt_id, row.attempts + 1, has_left=left_at is not None)
+        return _Ready(
+            row, platform_id, attempt_id, row.attempts + 1, text, wrote_at,
+            closes=row.kind == "notice" and state == "closed", has_left=left_at is not None,
+        )  # fmt: skip
 
     async def _send(self, channel: Channel, ready: _Ready) -> None:
         row = ready.row
-        outgoing = Outgoing(
-            outbox_id=row.id,
-            kind=row.kind,
-            text=row.text,
-            buttons=tuple(
-                Button(button["title"], button["payload"], f"{row.id}.{index}")
-                for index, button in enumerate(row.buttons)
-            ),
-            author=self._words.content.current.desk_name if row.kind == "staff" else "",
-            parts_sent=row.parts_sent or 0,
+        outgoing = outgoing_of(
+            row, self._words.content.current, text=ready.text, wrote_at=ready.wrote_at, closes=ready.closes
         )
         try:
             if ready.has_left and row.kind != "safety":

@@ -46,6 +46,7 @@ DEEDS = {
     "breach": "noted a reply that was late",
     "outside_reply": "noted an answer from outside this desk",
     "answered_outside": "noted an answer from outside this desk",
+    "outside_done": "was given the chat back from outside this desk",
     "seal": "sealed it",
     "unseal": "opened the seal",
     "approval.ask": "asked a second person to read a reply",

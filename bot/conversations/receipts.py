@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Update, bindparam, func, select, update
+from sqlalchemy import Update, bindparam, exists, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.messages import DELIVERY_RANK, Receipt
 from bot.store.record import add_event, now, table
-from bot.store.tables import Outbox
+from bot.store.tables import Attempt, Conversation, Outbox, Person
 
 _outbox = table(Outbox)
 _FIND = select(_outbox.c.id, _outbox.c.conversation_id, _outbox.c.state).where(
@@ -31,11 +31,39 @@ _FORWARD = {state: _forward(state) for state in DELIVERY_RANK}
 
 async def take(connection: AsyncConnection, receipt: Receipt) -> bool:
     """Note a receipt. False when the message is not ours or the state would go back."""
+    if receipt.up_to is not None:
+        return await _take_up_to(connection, receipt)
     which = {"channel": receipt.channel, "platform_id": receipt.message_id}
     found = (await connection.execute(_FIND, which)).one_or_none()
     if found is None or DELIVERY_RANK[receipt.state] <= DELIVERY_RANK[found.state]:
         return False
     return await advance(connection, found.id, found.conversation_id, receipt.state, receipt.detail)
+
+
+async def _take_up_to(connection: AsyncConnection, receipt: Receipt) -> bool:
+    """Note what a platform says of everything that it took until some moment.
+
+    It took a message no earlier than our call began, by clocks that agree to the second. A row of
+    unknown fate is left alone: this says nothing about what the platform may never have seen.
+    """
+    began = exists().where(
+        Attempt.outbox_id == Outbox.id, Attempt.result == "sent", Attempt.started_at <= receipt.up_to
+    )
+    known = ("sent",) if receipt.state == "delivered" else ("sent", "delivered")
+    found = await connection.execute(
+        select(Outbox.id, Outbox.conversation_id)
+        .join(Conversation, Conversation.id == Outbox.conversation_id)
+        .join(Person, Person.id == Conversation.person_id)
+        .where(
+            Person.channel == receipt.channel,
+            Person.platform_id == receipt.person,
+            Outbox.state.in_(known),
+            began,
+        )
+        .order_by(Outbox.id)
+    )
+    moved = [await advance(connection, row.id, row.conversation_id, receipt.state) for row in found.all()]
+    return any(moved)
 
 
 async def advance(

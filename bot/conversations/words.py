@@ -27,6 +27,8 @@ BESIDE_A_QUESTION = 0.7
 (docs/understanding.md)."""
 REPEAT_AFTER = timedelta(minutes=10)
 QUIET_AFTER_STAFF = timedelta(minutes=2)
+LEAST_PART = 40
+"""Letters of safety words that nobody writes by chance."""
 
 SAFE_YES = "fc:safe_yes"
 SAFE_NO = "fc:safe_no"
@@ -114,6 +116,13 @@ class Words:
         if block:
             return "\n".join([words, "", *lines]).strip()
         return "\n".join(lines)
+
+    def are_safety_words(self, text: str) -> bool:
+        """Whether this is what a P1 reads, or a part of it that is long enough to be told from a phrase."""
+        part = _flat(text)
+        if len(part) < LEAST_PART:
+            return False
+        return any(part in _flat(self.safety_text(category, "P1")) for category in self.screen.categories)
 
     async def _block_is_due(self, connection: AsyncConnection, raised: Raised) -> bool:
         """Whether the 999 block goes before a P1's words: once, and again after ten minutes."""

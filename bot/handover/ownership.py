@@ -620,6 +620,11 @@ async def outside_reply(connection: AsyncConnection, row: Row[Any], actor: Actor
     return fresh
 
 
+async def back_from_outside(connection: AsyncConnection, row: Row[Any], actor: Actor) -> Row[Any]:
+    """Whoever answered outside our desk has handed a P3 or P4 back: the assistant answers again."""
+    return await _to_bot(connection, row, actor, "outside_done")
+
+
 async def set_grade(
     connection: AsyncConnection, conversation_id: int, actor: Actor, grade: Grade, reason: str
 ) -> Row[Any]:

@@ -26,6 +26,7 @@ from bot import app
 from bot.console import search as find
 from bot.console.reading import visible_of
 from bot.conversations import desk, door, echoes, outbox, turn
+from bot.conversations.outgoing import OwnWords
 from bot.conversations.transcript import read_transcript
 from bot.core import Core
 from bot.errors import RetryLaterError, SettingError
@@ -299,7 +300,9 @@ def without_echo() -> None:
     async def never(_connection: AsyncConnection, _echo: Echo) -> bool:
         return False
 
-    async def never_by_text(_connection: AsyncConnection, _row: Row[Any], _echo: Echo) -> bool:
+    async def never_by_text(
+        _connection: AsyncConnection, _row: Row[Any], _echo: Echo, _own: OwnWords
+    ) -> bool:
         return False
 
     _replace(echoes, "_is_ours", never)

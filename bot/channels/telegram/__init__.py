@@ -11,11 +11,11 @@ import contextlib
 import os
 import secrets
 import socket
-from urllib.parse import urlsplit
 
 from sanic import Blueprint
 from telegram.error import TelegramError
 
+from bot.channels.addresses import is_this_machine
 from bot.channels.parts import Parts
 from bot.channels.telegram.api import TelegramBot, said
 from bot.channels.telegram.intake import Intake
@@ -75,7 +75,7 @@ class Telegram:
     @property
     def live(self) -> bool:
         """Whether the token is a real one: whatever answers on this machine is a test's."""
-        return (urlsplit(self._options.api_url).hostname or "") not in ("127.0.0.1", "localhost", "::1")
+        return not is_this_machine(self._options.api_url)
 
     async def reachable(self) -> str | None:
         """Ask Telegram who we are (see `bot.channels.parts.Platform`)."""

@@ -5,22 +5,21 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import Coroutine, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import structlog
 from telegram.error import TelegramError
 
 from bot.assistant import LiveContent
+from bot.channels.keeping import keep
 from bot.channels.parts import Parts
 from bot.channels.telegram.api import TelegramBot, said
 from bot.channels.telegram.inbound import Group, Parsed, Press, parse
-from bot.errors import BadRequestError, StoreUnavailableError
-from bot.messages import Arrival, Incoming
+from bot.channels.telegram.outbound import NAME
+from bot.errors import BadRequestError
 
 log = structlog.get_logger(__name__)
 
-TRIES = 3
 REMEMBERED = 1_000
 
 
@@ -50,7 +49,7 @@ class Intake:
             self._later(self._leave(group))
         arrivals = [arrival for one in parsed for arrival in one.arrivals]
         if arrivals:
-            await self._accept(arrivals)
+            await keep(self._parts.door, arrivals, NAME)
         for press in (press for one in parsed for press in one.presses):
             self._later(self._answer(press))
 
@@ -60,36 +59,6 @@ class Intake:
         except BadRequestError:
             log.error("telegram.no_update")
             return None
-
-    async def _accept(self, arrivals: Sequence[Arrival]) -> None:
-        try:
-            await self._parts.door.accept(arrivals)
-        except StoreUnavailableError:
-            raise
-        except Exception as error:
-            # One of them cannot be kept as it is: it must not take the others with it.
-            log.exception("telegram.batch_failed", error=type(error).__name__)
-            for arrival in arrivals:
-                await self._accept_one(arrival)
-
-    async def _accept_one(self, arrival: Arrival) -> None:
-        for attempt in range(TRIES):
-            try:
-                await self._parts.door.accept([arrival])
-            except StoreUnavailableError:
-                raise
-            except Exception as error:
-                log.error("telegram.not_kept", kind=_kind(arrival), error=type(error).__name__)
-                await asyncio.sleep(0.1 * (attempt + 1))
-                if attempt == TRIES - 2 and isinstance(arrival, Incoming):
-                    # What it was is lost; that something came, and from whom, is not. Nobody at the
-                    # desk will read a danger in it: whoever wrote it sees the 999 words all the same.
-                    await self._parts.door.tell_directly([arrival])
-                    arrival = replace(
-                        arrival, text="", kind="unsupported", button=None, latitude=None, longitude=None
-                    )
-            else:
-                return
 
     def _later(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work, name="telegram-aside")
@@ -135,7 +104,3 @@ class Intake:
         except TelegramError as error:
             self._told_groups.pop(key, None)
             log.info("telegram.group_not_left", reason=said(error))
-
-
-def _kind(arrival: Arrival) -> str:
-    return arrival.kind if isinstance(arrival, Incoming) else type(arrival).__name__.lower()

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
+from bot.channels.addresses import api_url
 from bot.errors import SettingError
 from bot.settings import Settings
 
@@ -48,9 +48,9 @@ def read_options(settings: Settings) -> Options:
             "FRONTCOUNTER_TELEGRAM_TOKEN does not look like a token. Copy it whole from BotFather: "
             "digits, a colon, then letters and digits."
         )
-    api_url = _api_url(settings.telegram_api_url)
+    api = api_url(settings.telegram_api_url, "FRONTCOUNTER_TELEGRAM_API_URL")
     if settings.telegram_mode == "poll":
-        return Options(token, api_url, settings.lease_seconds, settings.send_timeout_seconds)
+        return Options(token, api, settings.lease_seconds, settings.send_timeout_seconds)
     secret = settings.telegram_secret.get_secret_value()
     if not _SECRET.fullmatch(secret):
         raise SettingError(
@@ -59,33 +59,12 @@ def read_options(settings: Settings) -> Options:
         )
     return Options(
         token,
-        api_url,
+        api,
         settings.lease_seconds,
         settings.send_timeout_seconds,
         _webhook_url(settings.public_url),
         secret,
     )
-
-
-def _api_url(value: str) -> str:
-    """The address of the Bot API. The token travels in it: plain HTTP only inside one's own network."""
-    url = value.strip().rstrip("/")
-    parts = urlsplit(url)
-    host = parts.hostname or ""
-    if host and (parts.scheme == "https" or (parts.scheme == "http" and _is_inside(host))):
-        return url
-    raise SettingError(
-        "FRONTCOUNTER_TELEGRAM_API_URL must begin with https://. Plain http:// is only for a server of "
-        "your own network."
-    )
-
-
-def _is_inside(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_private
-    except ValueError:
-        # A name without a dot is one of this machine or of a container's network.
-        return bool(host) and "." not in host
 
 
 def _webhook_url(value: str) -> str:

@@ -1,0 +1,79 @@
+"""One platform of Meta's, as the gateway sees it."""
+
+from __future__ import annotations
+
+import asyncio
+
+from sanic import Blueprint
+
+from bot.channels.addresses import is_this_machine
+from bot.channels.meta.api import Graph, GraphError
+from bot.channels.meta.intake import Intake
+from bot.channels.meta.options import Options
+from bot.channels.meta.outbound import MetaChannel
+from bot.channels.meta.profile import keep_told
+from bot.channels.meta.webhook import add_routes
+from bot.channels.parts import Parts
+from bot.messages import Channel
+
+REACHABLE_SECONDS = 5.0
+
+
+class MetaPlatform:
+    """Messenger or Instagram: what `bot.channels.parts.Platform` asks for."""
+
+    channel: Channel
+
+    def __init__(self, options: Options) -> None:
+        self._options = options
+        self._graph = Graph(options)
+        self._way_out = MetaChannel(self._graph, options)
+        self.channel = self._way_out
+        self._intake: Intake | None = None
+
+    def blueprint(self, parts: Parts) -> Blueprint:
+        """The webhook's routes."""
+        self._way_out.person_title = lambda: parts.content.current.line("talk_to_person")
+        self._way_out.on_gone = lambda person: self._inlet(parts).gone(person)
+        found: Blueprint = Blueprint(self.channel.name)
+        add_routes(found, lambda: self._inlet(parts), self._options)
+        return found
+
+    async def run(self, parts: Parts) -> None:
+        """Tell the platform who we are, then wait until cancelled: Meta calls us."""
+        intake = self._inlet(parts)
+        try:
+            await keep_told(self._graph, self._options, parts.content)
+            await asyncio.Event().wait()
+        finally:
+            await intake.close()
+
+    @property
+    def live(self) -> bool:
+        """Whether the token is a real one: whatever answers on this machine is a test's."""
+        return not is_this_machine(self._options.api_url)
+
+    async def reachable(self) -> str | None:
+        """Ask Meta who we are (see `bot.channels.parts.Platform`)."""
+        traits = self._options.traits
+        try:
+            async with asyncio.timeout(REACHABLE_SECONDS):
+                answer = await self._graph.get("me", fields=traits.id_field)
+        except GraphError as error:
+            return str(error)
+        except TimeoutError:
+            return f"no answer from {traits.title}"
+        found = answer.get(traits.id_field)
+        known = found.get("id") if isinstance(found, dict) else found
+        if str(known) != self._options.account_id:
+            return f"the token is of another account than {traits.variable}{traits.account}"
+        return None
+
+    async def close(self) -> None:
+        """Give the connections to Meta back."""
+        await self._graph.close()
+
+    def _inlet(self, parts: Parts) -> Intake:
+        if self._intake is None:
+            self._intake = Intake(parts, self._graph, self._options)
+        return self._intake

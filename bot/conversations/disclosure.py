@@ -1,0 +1,49 @@
+"""An assistant says what it is: with its first words in a chat, and again after a long silence of its own.
+
+Where the page itself says so all the time (web chat), nothing is added. When staff hand a chat back,
+their own sentence says who answers from then on.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import Row, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from bot.assistant.content import Content
+from bot.messages import Channel
+from bot.store.record import now
+from bot.store.tables import Outbox
+
+LAPSE = timedelta(hours=12)
+
+
+async def text_of(connection: AsyncConnection, channel: Channel, row: Row[Any], content: Content) -> str:
+    """The text of a row that is about to leave, with the disclosure before it where one is due.
+
+    Words for somebody in danger begin with 999 and nothing else: they are no assistant rows.
+    """
+    text = str(row.text)
+    if row.kind != "assistant" or not getattr(channel, "discloses", False):
+        return text
+    opening = content.line("opening_automated")
+    if opening in text or await _was_said(connection, row):
+        return text
+    return f"{opening}\n\n{text}"
+
+
+async def _was_said(connection: AsyncConnection, row: Row[Any]) -> bool:
+    found = await connection.execute(
+        select(Outbox.id)
+        .where(
+            Outbox.conversation_id == row.conversation_id,
+            Outbox.id < row.id,
+            Outbox.kind == "assistant",
+            Outbox.state.in_(("sending", "sent", "delivered", "read", "unknown")),
+            Outbox.created_at > now() - LAPSE,
+        )
+        .limit(1)
+    )
+    return found.scalar_one_or_none() is not None

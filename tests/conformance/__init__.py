@@ -1,0 +1,1 @@
+"""What every channel has to do, in one suite: each joins it with a kit (`kits.py`)."""

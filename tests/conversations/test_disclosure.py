@@ -1,0 +1,142 @@
+"""An assistant says what it is: at the start, and again after a long silence of its own."""
+
+from __future__ import annotations
+
+import pytest
+
+from bot.messages import Control, Incoming
+from bot.store.tables import Message
+from tests.support.channel import RecordingChannel
+from tests.support.world import ODD, P1, P2_HIDDEN, P3, PLAIN, World
+
+pytestmark = pytest.mark.integration
+
+
+class Bare(RecordingChannel):
+    """A platform that shows no page of ours, and short buttons only."""
+
+    discloses = True
+
+    def numbers(self, titles: list[str]) -> bool:
+        """Buttons with long titles are a list."""
+        return any(len(title) > 20 for title in titles)
+
+
+@pytest.fixture
+def bare(world: World) -> World:
+    """The world, on such a platform."""
+    channel = Bare()
+    world.channel = channel
+    for part in (world.core.outbox, world.core.door, world.core.limits):
+        part._channels = {"test": channel}  # type: ignore[attr-defined]
+    return world
+
+
+async def test_once_in_a_chat_and_again_after_a_lapse(bare: World) -> None:
+    """As the person reads it, so it is on record."""
+    opening = bare.line("opening_automated")
+    await bare.say(PLAIN)
+    await bare.say(ODD)
+    assert [text.startswith(opening) for text in bare.channel.texts()] == [True, False]
+    assert [row.text for row in await bare.outbox()] == bare.channel.texts()
+
+    bare.move(hours=13)
+    await bare.say(ODD)
+    later = [text for text in bare.channel.texts()[2:] if text.startswith(opening)]
+    assert len(later) == 1
+
+
+async def test_words_of_danger_come_before_it(bare: World) -> None:
+    """They begin with 999 and nothing else."""
+    await bare.say(P1)
+    texts = bare.channel.texts()
+
+    assert texts[0] == bare.words("R09", "P1")
+    assert texts[1].startswith(bare.line("opening_automated"))
+
+
+async def test_what_says_it_already_is_left_as_it_is(bare: World) -> None:
+    """The start button's own words."""
+    await bare.say("Get started", kind="button", button="start")
+
+    assert bare.channel.texts() == [bare.line("opening_message")]
+
+
+async def test_where_the_page_says_it_nothing_is_added(world: World) -> None:
+    """Web chat."""
+    await world.say(PLAIN)
+
+    assert world.channel.texts() == [world.answer("contact-101-wait")]
+
+
+async def test_a_typed_number_is_the_last_list_and_nothing_else(bare: World) -> None:
+    """Not of an older list, not of short buttons, not beyond its end."""
+    faqs = bare.core.content.current.faqs
+    slugs = [slug for slug, faq in faqs.items() if len(faq.title) > 20 and faq.mode == "A"][:2]
+    bare.rasa.teach("bike", {"intent": "x", "confidence": 0.3, "certain": False, "ranking": [], "risks": []},
+                    [{"offer": slugs}])  # fmt: skip
+    for person in ("ann", "bob", "cat"):
+        await bare.say("bike", person)
+    await bare.say("9", choice=9)
+    await bare.say(PLAIN, "bob")
+    await bare.say("1", "bob", choice=1)
+    await bare.say("2", "cat", choice=2)
+    assert [m.button for m in await bare.messages("ann")] == [None, None]
+    assert [m.button for m in await bare.messages("bob")] == [None, None, None]
+    chosen = (await bare.messages("cat"))[-1]
+    assert (chosen.button, chosen.text) == (f"fc:faq:{slugs[1]}", faqs[slugs[1]].title)
+    assert bare.channel.texts("cat")[-1] == bare.answer(slugs[1])
+
+    await bare.say(P2_HIDDEN, "dan")
+    await bare.take(bare.incoming("1", "dan", choice=1))
+    assert [m.button for m in await bare.messages("dan")] == [None, None]
+
+
+async def test_on_standby_nothing_is_said_and_danger_is(bare: World) -> None:
+    """Somebody outside answers there."""
+    await bare.say(PLAIN, standby=True)
+    row = await bare.conversation()
+    assert (row.state, row.owner_outside) == ("human", True)
+    assert bare.channel.texts() == []
+    await bare.say(P1, standby=True)
+    assert bare.channel.texts() == [bare.words("R09", "P1")]
+    assert (await bare.conversation()).grade == "P1"
+
+
+async def test_given_back_a_p3_is_the_assistants_and_a_p1_is_not(bare: World) -> None:
+    """And what our own staff own stays theirs."""
+    await bare.say(P3, standby=True)
+    await bare.say(P1, person="bob", standby=True)
+    await bare.say(P3, person="cat")
+    mo = await bare.hire("mo")
+    cat = await bare.conversation("cat")
+    await bare.core.desk.claim(cat.id, mo, cat.epoch)
+    for person in ("ann", "bob", "cat", "nobody"):
+        await bare.core.door.accept([Control("test", person, True)])
+    await bare.settle()
+
+    assert (await bare.conversation("ann")).state == "bot"
+    assert bare.channel.texts("ann")[-1] == bare.line("released")
+    bob = await bare.conversation("bob")
+    assert (bob.state, bob.grade) == ("human", "P1")
+    assert (await bare.conversation("cat")).owner_id == mo.staff_id
+
+
+async def test_an_unsent_message_is_shown_and_not_answered(bare: World) -> None:
+    """What was stored stays; a picture's too."""
+    await bare.say(PLAIN, message_id="m1")
+    said = len(bare.channel.texts())
+    await bare.say(kind="deleted", message_id="m1.d", edit_of="m1")
+    await bare.say(kind="image", person="bob", message_id="m2")
+    await bare.say(kind="deleted", person="bob", message_id="m2.d", edit_of="m2")
+    kinds = [(m.kind, m.text, m.edit_of) for m in await bare.rows(Message)]
+
+    assert kinds == [
+        ("text", PLAIN, None), ("deleted", "", "m1"), ("image", "", None), ("deleted", "", "m2"),
+    ]  # fmt: skip
+    assert len(bare.channel.texts("ann")) == said
+
+
+def test_an_incoming_of_before_needs_none_of_it() -> None:
+    """The nouns grew by default values only."""
+    assert Incoming("test", "ann", "1") == Incoming("test", "ann", "1", standby=False, choice=None)

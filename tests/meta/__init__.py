@@ -1,0 +1,1 @@
+"""Messenger and Instagram, from a person's message to the answer in their app, over HTTP on both sides."""
