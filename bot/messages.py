@@ -75,6 +75,8 @@ class Incoming:
     """Somebody else answers this person there just now: another app, or the platform's own inbox."""
     choice: int | None = None
     """The number that a person typed, where the platform shows buttons as a numbered list."""
+    page: str = ""
+    """What the force's page around the chat is about, as its signature says. For the desk's eyes only."""
 
 
 @dataclass(frozen=True, slots=True)

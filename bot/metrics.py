@@ -41,6 +41,12 @@ DUPLICATES = Counter(
 DOOR_CLOSED = Counter(
     "frontcounter_door_closed", "Batches answered 503 because nothing could be stored.", registry=REGISTRY
 )
+CHAT_PAGES = Counter(
+    "frontcounter_chat_pages",
+    "What pages with the web chat said of themselves: shown to staff, or why not.",
+    ["result"],
+    registry=REGISTRY,
+)
 SCREEN_HITS = Counter(
     "frontcounter_screen_hits", "Messages in which the screen found a risk.", ["grade"], registry=REGISTRY
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -12,6 +13,8 @@ from bot.errors import SettingError
 from bot.services import secrets_folder
 
 ROOT = Path(__file__).resolve().parent.parent
+_ORIGIN = re.compile(r"(https?)://([a-z0-9.-]+|\[[0-9a-f:]+\])(:\d{1,5})?")
+_LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
 
 
 class Settings(BaseSettings):
@@ -43,6 +46,10 @@ class Settings(BaseSettings):
     """Web chat messages that one person may send in a minute. A message in danger is never refused."""
     chat_per_address: int = Field(12_000, ge=1)
     """The same for one internet address: more where a proxy or an office hides many behind one."""
+    webchat_origins: Annotated[tuple[str, ...], NoDecode] = ()
+    """Whose pages may hold the chat, such as https://www.force.example: nobody else's."""
+    webchat_page_key: SecretStr = SecretStr("")
+    """Signs what a page with the chat says of itself, for staff to read; 32 letters at least, or empty."""
     behind_proxy: bool = False
     """A proxy of ours stands before us and writes each caller's address into X-Real-IP.
 
@@ -128,6 +135,21 @@ class Settings(BaseSettings):
             return tuple(part.strip().rstrip("/") for part in value.split(",") if part.strip())
         return value
 
+    @field_validator("webchat_origins", mode="before")
+    @classmethod
+    def _origins(cls, value: object) -> object:
+        parts = value.split(",") if isinstance(value, str) else value
+        if not isinstance(parts, list | tuple):
+            return value
+        return tuple(_origin(str(part)) for part in parts if str(part).strip())
+
+    @field_validator("webchat_page_key")
+    @classmethod
+    def _long_enough(cls, value: SecretStr) -> SecretStr:
+        if 0 < len(value.get_secret_value()) < 32:
+            raise ValueError("it needs 32 letters at least")
+        return value
+
     @field_validator("database_url", "practice_database_url")
     @classmethod
     def _driver(cls, value: str) -> str:
@@ -136,6 +158,19 @@ class Settings(BaseSettings):
         if value.startswith(("postgresql:", "postgres:")):
             return "postgresql+asyncpg:" + value.split(":", 1)[1]
         raise ValueError("use sqlite+aiosqlite:///file or postgresql+asyncpg://user@host/name")
+
+
+def _origin(value: str) -> str:
+    """One origin as browsers write it: no path, no star, and no port that goes without saying."""
+    origin = value.strip().lower().removesuffix("/")
+    found = _ORIGIN.fullmatch(origin)
+    if found is None:
+        raise ValueError(f"{value.strip()} is not an origin such as https://www.force.example")
+    scheme, host, port = found.groups()
+    if scheme == "http" and host not in _LOOPBACK:
+        raise ValueError(f"{value.strip()} is not safe from others: it has to begin with https")
+    usual = ":443" if scheme == "https" else ":80"
+    return origin.removesuffix(usual) if port == usual else origin
 
 
 def load_settings(**overrides: object) -> Settings:

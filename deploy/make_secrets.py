@@ -35,6 +35,7 @@ def contents(have: Mapping[str, str]) -> dict[str, Callable[[], str]]:
         "frontcounter_secret_key": _word,
         "frontcounter_telegram_secret": _word,
         "frontcounter_alarm_webhook_secret": _word,
+        "frontcounter_webchat_page_key": _word,
         "frontcounter_telegram_token": str,
         "frontcounter_messenger_token": str,
         "frontcounter_messenger_app_secret": str,

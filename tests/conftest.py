@@ -104,6 +104,14 @@ def _last_line(report: pytest.TestReport) -> str:
 
 
 @pytest.fixture(autouse=True)
+def _logs_as_they_were() -> Iterator[None]:
+    """Whoever sets up the logs of this process must not leave them to the next test, on a stream that is closed."""
+    before = structlog.get_config()
+    yield
+    structlog.configure(**before)
+
+
+@pytest.fixture(autouse=True)
 def _patient_door(monkeypatch: pytest.MonkeyPatch) -> None:
     """A test machine that stands still for some seconds is no database that hangs, and no Rasa that is away.
 

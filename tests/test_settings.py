@@ -56,12 +56,28 @@ def test_the_environment_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
         ("DEMO", "perhaps"),
         ("MAX_BODY_BYTES", "10"),
         ("ASSISTANT_URLS", ""),
+        ("WEBCHAT_ORIGINS", "www.force.example"),
+        ("WEBCHAT_ORIGINS", "https://*.force.example"),
+        ("WEBCHAT_ORIGINS", "https://www.force.example/news"),
+        ("WEBCHAT_ORIGINS", "https://force.example https://other.example"),
+        ("WEBCHAT_ORIGINS", "http://www.force.example"),
+        ("WEBCHAT_ORIGINS", "https://good.example, *"),
+        ("WEBCHAT_PAGE_KEY", "short"),
     ],
 )
 def test_a_wrong_value_names_its_variable(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
     monkeypatch.setenv(f"FRONTCOUNTER_{name}", value)
     with pytest.raises(errors.SettingError, match=f"FRONTCOUNTER_{name}"):
         load_settings()
+
+
+def test_origins_are_written_as_browsers_write_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert load_settings().webchat_origins == ()
+    given = " https://WWW.force.example/, https://blog.force.example:443,https://a.example:8443,, http://localhost:80"
+    monkeypatch.setenv("FRONTCOUNTER_WEBCHAT_ORIGINS", given)
+    assert load_settings().webchat_origins == (
+        "https://www.force.example", "https://blog.force.example", "https://a.example:8443", "http://localhost",
+    )  # fmt: skip
 
 
 def test_settings_do_not_change_after_the_start() -> None:

@@ -273,7 +273,11 @@ class Door:
             # Another gateway stored it between our look and our insert.
             batch.accepted.append(Accepted(None, None, repeated=True))
             return
-        await change_conversation(connection, conversation.id, last_inbound_at=now(), snoozed_until=None)
+        # What the page was about is for the desk alone: nothing that answers ever reads it.
+        page = {"page": incoming.page} if incoming.page else {}
+        await change_conversation(
+            connection, conversation.id, last_inbound_at=now(), snoozed_until=None, **page
+        )
         await add_event(connection, conversation.id, "message.received", {"message": message_id})
         await self._escalate(connection, message_id, conversation, found, person)
         await self._cannot_open(connection, incoming, conversation.id, person)

@@ -201,6 +201,7 @@ def summary(packet: Packet, names: Names, *, hidden: bool = False) -> str:
         f"CHAT REFERENCE {row.reference} (ours; not a crime number)",
         f"Incident number: {row.incident or 'none yet'}",
         f"Channel: {names.channel(row.channel)}",
+        *([f"Was on the page: {row.page}"] if row.page else []),
         f"Began: {when(row.opened_at)}",
         f"Last message: {when(row.last_inbound_at)}",
         *([f"Waiting since: {when(row.waiting_since)}"] if row.waiting_since else []),

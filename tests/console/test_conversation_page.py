@@ -79,6 +79,22 @@ def test_the_number_can_be_kept_before_closing(desk: Desk) -> None:
     assert mo.do(row, "close", outcome="answered").status_code == 204
 
 
+# ---- where it began --------------------------------------------------------------------------
+
+
+def test_the_page_around_a_web_chat_is_shown_to_staff(desk: Desk) -> None:
+    """In the head and in the summary, as text; a chat without one says nothing of it."""
+    mo = desk.browser("mo")
+    desk.say(P3, page="report <b>antisocial</b> behaviour")
+    row = desk.say("and another thing")
+    shown = page(mo, row)
+    assert "Was on the page" in shown
+    assert "report &lt;b&gt;antisocial&lt;/b&gt; behaviour" in shown
+    summary = html.unescape(mo.get(f"/desk/c/{row.id}/summary").text)
+    assert "Was on the page: report <b>antisocial</b> behaviour" in summary
+    assert "Was on the page" not in page(mo, desk.say(P3, "bob"))
+
+
 # ---- what is owed ----------------------------------------------------------------------------
 
 

@@ -86,6 +86,21 @@ class Served:
         """Everybody of the public."""
         return self.rows(Person)
 
+    def settle(self) -> None:
+        """Wait until every message was read and every answer is out: nothing changes by itself then."""
+        for _ in range(600):
+            is_read = all(row.handled for row in self.messages())
+            if is_read and not any(row.state in ("queued", "sending") for row in self.outbox()):
+                return
+            time.sleep(0.1)
+        raise AssertionError("the messages were not answered")
+
+    def answer_as_staff(self, text: str) -> None:
+        """Let a moderator take the newest conversation and answer in it."""
+        self.settle()
+        moderator = self.moderator()
+        self.reply(self.claim(moderator), moderator, text)
+
     def moderator(self) -> Actor:
         """A member of staff at the desk."""
 

@@ -31,6 +31,8 @@ class Posted:
     text: str = ""
     button: str | None = None
     start: str | None = None
+    page: str | None = None
+    """What the page around the chat says of itself, not yet checked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,15 +59,17 @@ def parse_message(body: bytes) -> Posted:
         raise BadRequestError("The message needs an id of 8 to 64 letters, digits or hyphens.")
     start = loaded.get("start")
     start = start if isinstance(start, str) else None
+    page = loaded.get("page")
+    page = page if isinstance(page, str) and page else None
     if loaded.get("button") is not None:
-        return Posted(identity, button=_token(loaded["button"]), start=start)
+        return Posted(identity, button=_token(loaded["button"]), start=start, page=page)
     text = loaded.get("text")
     if not isinstance(text, str):
         raise BadRequestError("The message needs a text.")
     text = clean(text)
     if not text.strip():
         raise BadRequestError("The message is empty.")
-    return Posted(identity, text=text, start=start)
+    return Posted(identity, text=text, start=start, page=page)
 
 
 def parse_form(fields: Mapping[str, Any]) -> Form:
@@ -137,11 +141,12 @@ def clean(text: str) -> str:
     return text
 
 
-def message_of(person: str, posted: Posted, title: str | None = None) -> Incoming:
-    """The message as the door takes it; `title` is the words on the button."""
+def message_of(person: str, posted: Posted, title: str | None = None, page: str = "") -> Incoming:
+    """The message as the door takes it: `title` is the words on the button, `page` the checked topic."""
+    identity = f"{person}:{posted.id}"
     if posted.button is None:
-        return Incoming(NAME, person, f"{person}:{posted.id}", posted.text)
-    return Incoming(NAME, person, f"{person}:{posted.id}", title or "", kind="button", button=posted.button)
+        return Incoming(NAME, person, identity, posted.text, page=page)
+    return Incoming(NAME, person, identity, title or "", kind="button", button=posted.button, page=page)
 
 
 def messages_of(person: str, form: Form, title: str | None = None) -> Sequence[Incoming]:

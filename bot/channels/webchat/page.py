@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
@@ -46,6 +47,8 @@ class File:
     body: bytes
     type: str
     hash: str
+    packed: bytes
+    """The same, made small for the way (gzip)."""
 
 
 class Pages:
@@ -90,10 +93,12 @@ class Pages:
 
     def colour(self) -> bytes:
         """The force's colour as a style sheet: the page allows no style inside itself."""
+        return f":root{{--force-colour:{self.force_colour()}}}\n".encode()
+
+    def force_colour(self) -> str:
+        """The colour of the force, as `#rrggbb`."""
         colour = str(self._content.current.force.get("colour", ""))
-        if not _COLOUR.fullmatch(colour):
-            colour = _PLAIN_COLOUR
-        return f":root{{--force-colour:{colour}}}\n".encode()
+        return colour if _COLOUR.fullmatch(colour) else _PLAIN_COLOUR
 
     def render(self, template: str, **values: Any) -> str:
         """One page as text."""
@@ -112,7 +117,7 @@ class Pages:
             clock=clock,
             other_ways=self._other_ways(),
             notices=self._links(values.get("name")),
-            **values,
+            **{"embedded": False, **values},
         )
 
     def notice(self, name: str, **known: object) -> str:
@@ -184,4 +189,5 @@ def _hash(body: bytes) -> str:
 
 def _file(path: Path) -> File:
     body = path.read_bytes()
-    return File(body, _TYPES.get(path.suffix, "application/octet-stream"), _hash(body))
+    kind = _TYPES.get(path.suffix, "application/octet-stream")
+    return File(body, kind, _hash(body), gzip.compress(body, mtime=0))

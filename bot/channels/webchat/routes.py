@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import math
 import secrets
 import time
@@ -14,10 +15,11 @@ import structlog
 from sanic import Blueprint, HTTPResponse, Request, html, json, raw, redirect
 from sqlalchemy import func, select
 
+from bot import metrics
 from bot.channels.parts import Parts
-from bot.channels.webchat import inbound, session, stream
+from bot.channels.webchat import context, embed, inbound, session, stream
 from bot.channels.webchat.limits import Limits
-from bot.channels.webchat.page import Pages
+from bot.channels.webchat.page import File, Pages
 from bot.channels.webchat.pages import PATHS, load_notices
 from bot.conversations.door import Accepted, DoorClosedError
 from bot.conversations.transcript import Line, read_public
@@ -57,6 +59,8 @@ def blueprint(parts: Parts) -> Blueprint:
     found.add_route(chat.home, "/", methods=["GET"], name="home")
     found.add_route(chat.page, "/chat", methods=["GET"], name="page")
     found.add_route(chat.form, "/chat", methods=["POST"], name="form")
+    found.add_route(chat.frame, "/chat/frame", methods=["GET"], name="frame")
+    found.add_route(chat.widget, "/chat/widget.js", methods=["GET"], name="widget")
     found.add_route(chat.replies, "/chat/replies", methods=["GET"], name="replies")
     found.add_route(chat.message, "/chat/messages", methods=["POST"], name="message")
     found.add_route(chat.earlier, "/chat/earlier", methods=["GET"], name="earlier")
@@ -70,6 +74,9 @@ def blueprint(parts: Parts) -> Blueprint:
     async def _headers(_request: Request, response: HTTPResponse) -> None:
         for name, value in HEADERS.items():
             response.headers.setdefault(name, value)
+        if "frame-ancestors 'self' " in response.headers["Content-Security-Policy"]:
+            # The older header knows no list: where both stand, an old browser would obey this one.
+            response.headers.pop("X-Frame-Options", None)
         response.headers.setdefault("Cache-Control", "no-store")
 
     return found
@@ -82,6 +89,8 @@ class _WebChatRoutes:
         self._pages = Pages(parts.content, notices, demo=parts.settings.demo)
         self._wakes = stream.Wakes(parts.store, parts.bell)
         self._limits = Limits(parts.settings.chat_per_person, parts.settings.chat_per_address)
+        self._origins = embed.Origins(parts.settings.webchat_origins)
+        self._widget: tuple[str, File] | None = None
 
     # ---- pages -------------------------------------------------------------------------------
 
@@ -99,20 +108,51 @@ class _WebChatRoutes:
 
     async def static(self, request: Request, name: str) -> HTTPResponse:
         """A style sheet or a script."""
-        if name == "colour.css":
-            body, kind = self._pages.colour(), "text/css; charset=utf-8"
-        elif (file := self._pages.files.get(name)) is not None:
-            body, kind = file.body, file.type
-        else:
-            return json({"error": "Not found."}, status=404)
-        address = self._pages.address(name)
-        tag = f'"{address.rpartition("=")[2]}"'
         # An address with another hash belongs to another version: it must not be kept.
-        is_named = request.args.get("v") == address.rpartition("=")[2]
-        headers = {"Cache-Control": LONG_CACHE if is_named else "no-cache", "ETag": tag}
-        if request.headers.get("if-none-match") == tag:
-            return HTTPResponse(status=304, headers=headers)
-        return raw(body, content_type=kind, headers=headers)
+        is_named = request.args.get("v") == self._pages.address(name).rpartition("=")[2]
+        caching = LONG_CACHE if is_named else "no-cache"
+        if name == "colour.css":
+            body = self._pages.colour()
+            return raw(body, content_type="text/css; charset=utf-8", headers={"Cache-Control": caching})
+        file = self._pages.files.get(name)
+        if file is None:
+            return json({"error": "Not found."}, status=404)
+        return _sent(request, file, {"Cache-Control": caching, "Vary": "Accept-Encoding"})
+
+    # ---- on other pages ------------------------------------------------------------------------
+
+    async def widget(self, request: Request) -> HTTPResponse:
+        """The module that a page of the force loads. Nothing about anybody is in it."""
+        origin = self._origins.check_script(request.headers)
+        content = self._parts.content.current
+        if self._widget is None or self._widget[0] != content.sha256:
+            force = content.force
+            language = str(force.get("language", "en-GB"))
+            self._widget = content.sha256, embed.script(self._pages, str(force["quick_exit_url"]), language)
+        headers = {
+            "Cache-Control": embed.SHORT_CACHE,
+            "Vary": "Origin, Accept-Encoding",
+            "Cross-Origin-Resource-Policy": "cross-origin",
+        }
+        if origin is not None:
+            headers["Access-Control-Allow-Origin"] = origin
+        return _sent(request, self._widget[1], headers)
+
+    async def frame(self, request: Request) -> HTTPResponse:
+        """The page as it stands in a frame on another page: nobody's, until they write."""
+        self._origins.check_frame(request.headers)
+        # From the beginning: an answer may be out before the frame listens for it.
+        response = self._page(None, embedded=True, cursor=(0, 0))
+        policy = HEADERS["Content-Security-Policy"].replace(
+            "frame-ancestors 'self'", self._origins.frame_ancestors
+        )
+        response.headers["Content-Security-Policy"] = policy
+        response.headers["Vary"] = "Accept-Encoding"
+        if _unpacks(request) and response.body is not None:
+            # Nobody's secret is in it, so that its length tells nothing.
+            response.body = gzip.compress(response.body)
+            response.headers["Content-Encoding"] = "gzip"
+        return response
 
     async def page(self, request: Request) -> HTTPResponse:
         """The page. What was said earlier is shown only to whoever has said so."""
@@ -143,12 +183,13 @@ class _WebChatRoutes:
         identity: str | None = None,
         start: str | None = None,
         status: int = 200,
+        embedded: bool = False,
     ) -> HTTPResponse:
         moment = time.time()
         body = self._pages.render(
             "chat.html",
             known=token is not None,
-            start=start or (None if token else session.new_token()),
+            start=start or (None if token or embedded else session.new_token()),
             lines=lines,
             last=max((line.id for line in lines if line.side != "person"), default=0),
             view=None if view is None else _view(view, moment),
@@ -162,6 +203,7 @@ class _WebChatRoutes:
             identity=identity or new_identity(),
             new_identity=new_identity,
             limit=inbound.MAX_CHARACTERS,
+            embedded=embedded,
         )
         return html(body, status=status)
 
@@ -244,7 +286,7 @@ class _WebChatRoutes:
                 view=shown,
                 status=429,
             )
-            session.remember(response, token, secure=self._parts.settings.secure_cookies)
+            session.remember(request, response, token, secure=self._parts.settings.secure_cookies)
             return response
         try:
             title = None if form.button is None else await self._title(person, form.button)
@@ -263,7 +305,7 @@ class _WebChatRoutes:
         else:
             await self._first_reply(accepted)
             response = redirect(f"/chat?view={_view(shown, time.time())}#latest", status=303)
-        session.remember(response, token, secure=self._parts.settings.secure_cookies)
+        session.remember(request, response, token, secure=self._parts.settings.secure_cookies)
         return response
 
     async def _first_reply(self, accepted: Sequence[Accepted]) -> None:
@@ -300,11 +342,11 @@ class _WebChatRoutes:
                 status=429,
                 headers={"Retry-After": str(math.ceil(wait))},
             )
-            session.remember(response, token, secure=self._parts.settings.secure_cookies)
+            session.remember(request, response, token, secure=self._parts.settings.secure_cookies)
             return response
         try:
             title = None if posted.button is None else await self._title(person, posted.button)
-            incoming = inbound.message_of(person, posted, title)
+            incoming = inbound.message_of(person, posted, title, self._topic(posted.page))
             await self._accept([incoming])
             response = json({"ok": True})
         except DoorClosedError as error:
@@ -312,8 +354,23 @@ class _WebChatRoutes:
             body = self._said(words or self._parts.content.current.line("store_down"))
             body["safety"] = words is not None
             response = json(body, status=503, headers={"Retry-After": "2"})
-        session.remember(response, token, secure=self._parts.settings.secure_cookies)
+        session.remember(request, response, token, secure=self._parts.settings.secure_cookies)
         return response
+
+    def _topic(self, signed: str | None) -> str:
+        """What the page around the chat is about, by its signature; empty when that says nothing."""
+        if signed is None:
+            return ""
+        try:
+            topic = context.read(
+                self._parts.settings.webchat_page_key.get_secret_value(), signed, time.time()
+            )
+        except context.IgnoredError as error:
+            metrics.CHAT_PAGES.labels(error.reason).inc()
+            log.info("webchat.page_ignored", reason=error.reason)
+            return ""
+        metrics.CHAT_PAGES.labels("shown").inc()
+        return topic
 
     def _said(self, words: str) -> dict[str, Any]:
         """What the page shows beside a message that it keeps and sends again."""
@@ -415,6 +472,22 @@ class _WebChatRoutes:
                     data = {"state": data}
                 await response.send(stream.frame(event, place, data))
         return None
+
+
+def _unpacks(request: Request) -> bool:
+    return "gzip" in request.headers.get("accept-encoding", "").lower()
+
+
+def _sent(request: Request, file: File, headers: dict[str, str]) -> HTTPResponse:
+    """A file, packed for browsers that can unpack it, or 304 where they have it."""
+    is_packed = _unpacks(request)
+    tag = f'"{file.hash}{"-gzip" if is_packed else ""}"'
+    headers = {**headers, "ETag": tag}
+    if request.headers.get("if-none-match") == tag:
+        return HTTPResponse(status=304, headers=headers)
+    if is_packed:
+        headers["Content-Encoding"] = "gzip"
+    return raw(file.packed if is_packed else file.body, content_type=file.type, headers=headers)
 
 
 def new_identity() -> str:

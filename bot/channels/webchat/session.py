@@ -1,4 +1,8 @@
-"""Who is at the page: a random token in a cookie, of which the record holds only a hash."""
+"""Who is at the page: a random token, of which the record holds only a hash.
+
+The chat's own page keeps it in a cookie. A frame on another page keeps it to itself and sends it in a
+header: a browser gives a frame of another site no cookies, or not for long.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +15,11 @@ from urllib.parse import urlsplit
 
 from sanic import HTTPResponse, Request
 
+from bot.errors import BadRequestError
+
 COOKIE = "frontcounter_chat"
+HEADER = "x-chat-token"
+"""No page of another site can send it: a browser would ask us first, and we allow nobody."""
 KEEP_SECONDS = 7 * 24 * 3600
 """How long a device stays known after the last message: staff may answer on another day."""
 
@@ -23,8 +31,22 @@ def new_token() -> str:
     return secrets.token_urlsafe(32)
 
 
+def is_framed(request: Request) -> bool:
+    """Whether the frame on another page asks: then cookies count for nothing, and none is set."""
+    return HEADER in request.headers
+
+
 def token_in(request: Request) -> str | None:
-    """The token that this device holds, if it is one that we could have made."""
+    """The token that this device holds, if it is one that we could have made.
+
+    Raises:
+        BadRequestError: the frame sent something else.
+    """
+    if is_framed(request):
+        sent = str(request.headers[HEADER])
+        if not _TOKEN.fullmatch(sent):
+            raise BadRequestError("The chat is not complete. Open the page again.")
+        return sent
     value = request.cookies.get(COOKIE)
     return value if value and _TOKEN.fullmatch(value) else None
 
@@ -46,8 +68,10 @@ def person_of(token: str) -> str:
     return "w" + hashlib.sha256(b"webchat-person:" + token.encode()).hexdigest()[:40]
 
 
-def remember(response: HTTPResponse, token: str, *, secure: bool) -> None:
-    """Give the token to the device, or keep it there for longer."""
+def remember(request: Request, response: HTTPResponse, token: str, *, secure: bool) -> None:
+    """Give the token to the device, or keep it there for longer. A frame keeps its own."""
+    if is_framed(request):
+        return
     response.add_cookie(
         COOKIE,
         token,

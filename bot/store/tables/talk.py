@@ -93,6 +93,8 @@ class Conversation(Base):
     withdrawable: Mapped[bool] = mapped_column(Boolean, default=False)
     language: Mapped[str | None] = mapped_column(String(8))
     """The code of the language that the person probably writes, if it is not English."""
+    page: Mapped[str | None] = mapped_column(String(160))
+    """What the force's page around the chat was about when the person last wrote, by its signature."""
     sealed: Mapped[bool] = mapped_column(Boolean, default=False, server_default=text("false"))
     """Its existence is hidden from everybody but the team that it is sealed for."""
     snoozed_until: Mapped[datetime | None]

@@ -9,6 +9,7 @@
   const page = document.getElementById("page");
   if (!page || !window.EventSource || !window.fetch) return;
   const words = page.dataset;
+  const frame = window.chatFrame; // only on another page of the force: see frame.js
   document.documentElement.classList.add("js");
 
   const $ = (id) => document.getElementById(id);
@@ -41,6 +42,10 @@
 
   let escapes = [];
   document.addEventListener("keydown", (event) => {
+    if (frame) {
+      if (event.key === "Escape" && !event.isComposing && !event.repeat) frame.escape();
+      return;
+    }
     if (event.key !== "Escape") {
       escapes = [];
       return;
@@ -191,12 +196,19 @@
   let timer = 0;
   let pause = 1000;
 
-  function post(address, body) {
+  function request(address, options = {}) {
     return fetch(address, {
+      ...options,
+      headers: { ...options.headers, ...(frame && frame.headers()) },
+      credentials: frame ? "omit" : "same-origin",
+    });
+  }
+
+  function post(address, body) {
+    return request(address, {
       method: "POST",
       headers: { "Content-Type": "application/json" },
       body: JSON.stringify(body),
-      credentials: "same-origin",
       signal: AbortSignal.timeout ? AbortSignal.timeout(20000) : undefined,
     });
   }
@@ -254,6 +266,7 @@
   async function attempt(item) {
     const start = form.elements.start ? form.elements.start.value : undefined;
     const body = { id: item.id, start, at: new Date().toISOString() };
+    if (frame) body.page = frame.page;
     if (item.button) body.button = item.button;
     else body.text = item.text;
     let answer;
@@ -273,6 +286,7 @@
     if (answer.ok) {
       setState(item, "sent");
       known = true;
+      if (frame) frame.started();
       openStream();
       return "sent";
     }
@@ -379,7 +393,7 @@
     $("earlier-yes").addEventListener("click", async (event) => {
       event.preventDefault();
       try {
-        const answer = await fetch("/chat/earlier", { credentials: "same-origin" });
+        const answer = await request("/chat/earlier");
         if (!answer.ok) throw new Error("not now");
         const earlier = await answer.json();
         // Old words are not news: the live region stays quiet while they are put in place.
@@ -437,9 +451,10 @@
   }
 
   function openStream() {
-    if (source || !known || (question && question.isConnected)) return;
+    if (source || !known || (question && question.isConnected) || (frame && frame.isHidden)) return;
     window.clearTimeout(lineTimer);
-    source = new EventSource("/chat/stream?after=" + encodeURIComponent(cursor));
+    const address = "/chat/stream?after=" + encodeURIComponent(cursor);
+    source = frame ? frame.source(address) : new EventSource(address);
     lastBeat = Date.now();
     const heard = (event) => {
       lastBeat = Date.now();
@@ -496,6 +511,11 @@
     if (document.hidden) hideTimer = window.setTimeout(stopStream, 60000);
     else openStream();
   });
+
+  if (frame) {
+    window.addEventListener("chat-hide", stopStream);
+    window.addEventListener("chat-show", openStream);
+  }
 
   if (log.children.length) toEnd();
   openStream();
