@@ -3,7 +3,8 @@
 Ours carry an id that matches an outbox row. While a row of that conversation is under way or of
 unknown fate, an unmatched echo is held (a due row, ten seconds at most) and then matched by text.
 Some platforms give no id of ours back, and a long text leaves there in parts of which the row keeps
-the last one's id: the others are known by their text. Whatever is not ours was written by a person outside our desk: the assistant falls silent.
+the last one's id: the others are known by their text. Whatever is not ours was written by a person
+outside our desk: the assistant falls silent.
 """
 
 from __future__ import annotations
