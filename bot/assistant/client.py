@@ -6,10 +6,12 @@ has left, except by its turn id, for which the channel gives the stored answer.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
 import aiohttp
@@ -30,6 +32,11 @@ CONNECTIONS = 64
 BREAK_AFTER = 3
 """Failures in a row after which a replica is left alone for a while."""
 BREAK_SECONDS = 5.0
+IN_ONE_PLACE = 2
+"""Requests that a replica works on at a time: it has one processor, and works on all that it has in turns,
+so that of eight begun together all end late. One is read while the other waits for the trackers."""
+IN_LINE_SECONDS = 0.5
+"""Who has stood in line for so long goes in anyway: behind a replica that hangs nobody waits twice."""
 _STATUS_TIMEOUT = aiohttp.ClientTimeout(total=2.0)
 
 
@@ -82,6 +89,21 @@ class _Replica:
     url: str
     failures: int = 0
     closed_until: float = 0.0
+    places: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(IN_ONE_PLACE))
+
+    @asynccontextmanager
+    async def place(self) -> AsyncIterator[None]:
+        """One of the requests that it works on, first come, first served."""
+        try:
+            async with asyncio.timeout(IN_LINE_SECONDS):
+                await self.places.acquire()
+        except TimeoutError:
+            yield
+            return
+        try:
+            yield
+        finally:
+            self.places.release()
 
 
 def pieces(text: str) -> list[str]:
@@ -189,7 +211,8 @@ class Assistant:
         last: Exception | None = None
         for replica in self._candidates():
             try:
-                status, answer = await self._ask("POST", replica, verb, json=body)
+                async with replica.place():
+                    status, answer = await self._ask("POST", replica, verb, json=body)
                 if status != 200:
                     raise AssistantUnavailableError(f"Rasa answered {status}")
                 loaded = json.loads(answer)

@@ -47,6 +47,8 @@ class LoopbackRasa:
         self.down = False
         self.garbage: Any = None
         self.delay: asyncio.Event | None = None
+        self.at_work = 0
+        self.most_at_work = 0
         self._answers: dict[str, Json] = {}
         self._server: asyncio.Server | None = None
         self._open: set[asyncio.StreamWriter] = set()
@@ -97,7 +99,12 @@ class LoopbackRasa:
                 headers = {k.lower(): v for k, _, v in (line.partition(": ") for line in lines)}
                 body = await reader.readexactly(int(headers.get("content-length", "0")))
                 verb = request.split(" ")[1].rpartition("/")[2]
-                status, answer = await self._answer(verb, headers, json.loads(body or b"{}"))
+                self.at_work += 1
+                self.most_at_work = max(self.most_at_work, self.at_work)
+                try:
+                    status, answer = await self._answer(verb, headers, json.loads(body or b"{}"))
+                finally:
+                    self.at_work -= 1
                 data = json.dumps(answer).encode()
                 writer.write(
                     f"HTTP/1.1 {status} X\r\nContent-Type: application/json\r\n"
