@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import structlog
-from sanic import HTTPResponse, Request, Sanic, json
+from sanic import Blueprint, HTTPResponse, Request, Sanic, empty, json
 from sanic.exceptions import SanicException
 from sanic.server.async_server import AsyncioServer
 
@@ -97,7 +97,7 @@ def build(settings: Settings, extra: Sequence[Platform] = (), *, practice: Pract
     monitor = Monitor(core)
     public = _app(f"public-{core.name}", settings)
     for platform in chosen.values():
-        public.blueprint(platform.blueprint(parts))
+        public.blueprint(_held_back(platform.blueprint(parts), platform.channel.name, core))
     monitor.add_to(public, "public", inside=False)
     desk = _app(f"desk-{core.name}", settings)
     desk.blueprint(console.blueprint(core, practice))
@@ -262,6 +262,16 @@ async def _end_requests(gateway: Gateway, servers: Sequence[AsyncioServer], dead
     log.warning("gateway.requests_cut", count=sum(len(server.connections) for server in servers))
 
 
+def _held_back(routes: Blueprint, channel: str, core: Core) -> Blueprint:
+    """Take nothing in while a channel may not go live yet: its platform calls again later."""
+
+    async def held(request: Request) -> HTTPResponse | None:
+        return empty(503, headers={"Retry-After": "300"}) if channel in core.held_back else None
+
+    routes.middleware(held, "request")
+    return routes
+
+
 async def _run(platform: Platform, gateway: Gateway) -> None:
     """Let a channel do what it does by itself, once it may."""
     await gateway.gate.wait(platform.channel.name)
@@ -280,6 +290,7 @@ async def _prepare_until_done(gateway: Gateway, stop: asyncio.Event, ready: asyn
             await asyncio.sleep(1.0)
         else:
             break
+    core.held_back = gateway.gate.held
     await core.start()
     if ready is not None:
         ready.set()

@@ -82,6 +82,8 @@ class Core:
     """The database is up to date and the parts run."""
     open_items: int = 0
     """How many things `frontcounter ready` found open at this start, while a channel is live."""
+    held_back: frozenset[str] = frozenset()
+    """Channels whose token is real and that may not go live yet: nothing of theirs is taken in."""
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
 
     async def start(self) -> None:

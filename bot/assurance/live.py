@@ -3,7 +3,8 @@
 A channel is live when its platform says so (`live`): a token, at an address that is not of this
 machine. The first start at which nothing blocks, or every finding is signed off, is written down
 (table `live`, audited); from then on findings only warn. A gateway that is started again months later
-must never keep the public out because a review date has passed.
+must never keep the public out because a review date has passed. A channel that joins a service that
+is live is held back alone, until a start at which it may go live: those that are live go on.
 
 While the database is away at a start, nothing can be judged. Then a small file says which channels
 had gone live with this database: those begin at once, so that somebody in danger still sees the 999
@@ -20,7 +21,7 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 
 import structlog
@@ -70,6 +71,8 @@ class Gate:
             )
         self.report: Report | None = None
         """What was found at this start, where something was looked at."""
+        self.held: frozenset[str] = frozenset()
+        """Channels with a real token that may not go live yet, beside others that are live."""
         for name in self._known() & set(self._open):
             self._open[name].set()
 
@@ -82,7 +85,7 @@ class Gate:
         """Let every live channel through, or say why not. The database is there.
 
         Raises:
-            SettingError: something blocks, and is not signed off.
+            SettingError: something blocks, is not signed off, and no other channel is live.
             StoreUnavailableError: the database went away; judge again.
         """
         if not self._open:
@@ -101,17 +104,33 @@ class Gate:
         elif new:
             self.report = await self._look()
             if left := self.report.blocking:
-                raise SettingError(
-                    f"{', '.join(n for n in new if n not in known).capitalize()} cannot go live yet: "
-                    f"{len(left)} {'thing is' if len(left) == 1 else 'things are'} open. "
-                    "`frontcounter ready` lists them, and who can sign them off."
-                )
-            names = sorted({signed.name for signed in self.report.signed.values()})
-            await self._pass(new, ", ".join(names) or "nothing was open", sorted(self.report.signed))
+                self._refuse([name for name in new if name not in known], len(left))
+                new = sorted(set(new) & known)
+                if new:
+                    await self._pass(new, "live before this database was restored", [])
+            else:
+                names = sorted({signed.name for signed in self.report.signed.values()})
+                await self._pass(new, ", ".join(names) or "nothing was open", sorted(self.report.signed))
         with contextlib.suppress(OSError):
-            self._remember(sorted(self._open))
-        for event in self._open.values():
-            event.set()
+            self._remember(sorted(set(self._open) - self.held))
+        for name, event in self._open.items():
+            if name not in self.held:
+                event.set()
+
+    def _refuse(self, channels: Sequence[str], left: int) -> None:
+        """Hold these back; with no other channel that is live, end this start.
+
+        Raises:
+            SettingError: none is.
+        """
+        self.held = frozenset(channels)
+        if self.held == set(self._open):
+            raise SettingError(
+                f"{', '.join(channels).capitalize()} cannot go live yet: "
+                f"{left} {'thing is' if left == 1 else 'things are'} open. "
+                "`frontcounter ready` lists them, and who can sign them off."
+            )
+        log.error("gateway.held_back", channels=sorted(channels), count=left)
 
     async def warn(self) -> None:
         """Say in the log what is open by now; a channel that is live stays so."""

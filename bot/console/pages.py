@@ -136,6 +136,7 @@ class Pages:
             desk_name=content.desk_name,
             alarm_warnings=self._core.alarms.warnings() if session is not None and not self.practice else (),
             open_items=self._core.open_items if session and session.role in ("supervisor", "admin") else 0,
+            held_back=self._held_back(session),
             practice=self.practice,
             demo_banner=content.line("demo_banner") if settings.demo else "",
             idle_seconds=int(settings.idle_lock_minutes * 60),
@@ -146,6 +147,12 @@ class Pages:
     def piece(self, template: str, **values: Any) -> str:
         """A small part of a page by itself: only what it is given is in it."""
         return self._jinja.get_template(template).render(**values)
+
+    def _held_back(self, session: Session | None) -> list[str]:
+        """Channels that may not go live yet, for whoever can do something about it."""
+        if session is None or session.role not in ("supervisor", "admin"):
+            return []
+        return [self.channel_name(name) for name in sorted(self._core.held_back)]
 
     def channel_name(self, name: str) -> str:
         """What staff call a platform."""

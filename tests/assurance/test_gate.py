@@ -199,6 +199,28 @@ async def test_a_real_token_waits_for_readiness_and_is_never_refused_again(
         (line,) = (line for line in force.said() if line["event"] == "ready.open")
         assert not [item for item in line["items"] if "sue" in item], "a log names nobody"
 
+    # Another channel joins while something is open: it alone is held back.
+    more = {
+        "FRONTCOUNTER_MESSENGER_TOKEN": "EAAB" + 40 * "x",
+        "FRONTCOUNTER_MESSENGER_APP_SECRET": "0123456789abcdef0123456789abcdef",
+        "FRONTCOUNTER_MESSENGER_VERIFY_TOKEN": KEY,
+        "FRONTCOUNTER_MESSENGER_APP_ID": "424242",
+        "FRONTCOUNTER_MESSENGER_PAGE_ID": "242424",
+        "FRONTCOUNTER_MESSENGER_API_URL": api,
+    }
+    with force.gateway(**more) as (_, url):
+        await asyncio.to_thread(until, lambda: answers(url))
+        (line,) = (line for line in force.said() if line["event"] == "gateway.held_back")
+        assert line["channels"] == ["messenger"]
+        assert line["count"] > 0
+        async with httpx.AsyncClient(base_url=url, timeout=20, trust_env=False) as platform:
+            call = await platform.post("/messenger/webhook")
+            assert (call.status_code, call.headers["retry-after"]) == (503, "300")
+            assert (await platform.get("/", follow_redirects=True)).status_code == 200
+    async with store.read() as connection:
+        assert list((await connection.execute(select(Live.channel))).scalars()) == ["telegram"]
+    assert "messenger" not in (tmp_path / "var" / "live.json").read_text()
+
     # Restored from before that day: the file of this machine still knows.
     async with store.write() as connection:
         await connection.execute(delete(Live))
@@ -279,6 +301,9 @@ def test_supervisors_see_at_the_desk_what_is_open(sqlite_templates: SqliteTempla
     with serving(url) as desk:
         desk.hire("mo", "sue")
         assert "needs attention" not in desk.browser("sue").get("/desk").text
+        desk.gateway.core.held_back = frozenset({"messenger"})
+        assert "Not live yet: Messenger." in desk.browser("sue").get("/desk").text
+        assert "Not live yet" not in desk.browser("mo").get("/desk").text
         desk.gateway.core.open_items = 1
         assert "1 thing needs attention" in desk.browser("sue").get("/desk").text
         assert "needs attention" not in desk.browser("mo").get("/desk").text
