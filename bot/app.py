@@ -27,6 +27,7 @@ from bot.assurance.readiness import Surroundings, look
 from bot.channels.instagram import Instagram
 from bot.channels.messenger import Messenger
 from bot.channels.parts import Parts, Platform
+from bot.channels.sites import joined_sites
 from bot.channels.telegram import Telegram
 from bot.channels.webchat import WebChat
 from bot.core import Core, build_core
@@ -79,6 +80,7 @@ def platforms(settings: Settings) -> dict[str, Platform]:
         chosen["messenger"] = Messenger(settings)
     if settings.instagram_token.get_secret_value():
         chosen["instagram"] = Instagram(settings)
+    chosen.update(joined_sites(settings))
     return chosen
 
 

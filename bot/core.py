@@ -77,6 +77,8 @@ class Core:
     guard: LiveGuard
     limits: Limits
     name: str
+    channels: Mapping[str, Channel] = field(default_factory=dict)
+    """Every way in and out, by name."""
     streams: Streams = field(default_factory=Streams)
     started: bool = False
     """The database is up to date and the parts run."""
@@ -219,4 +221,5 @@ def build_core(settings: Settings, channels: Mapping[str, Channel]) -> Core:
         guard=guard,
         limits=limits,
         name=name,
+        channels=channels,
     )

@@ -162,9 +162,10 @@ class Channel(Protocol):
     sent by the commit, and `send` is never called. A platform that takes a reply only for so long
     after a person's last message has it as `reply_window`, a timedelta (`limits.reply_window`).
 
-    Three more that a channel may have: `discloses`, if the first words of an assistant's in a chat have
+    Four more that a channel may have: `discloses`, if the first words of an assistant's in a chat have
     to say what it is (`disclosure`); `pieces(outgoing)`, the texts as they stand there, if they are
-    not the text of the row (`echoes`); `numbers(titles)`, whether buttons of these titles are shown
+    not the text of the row (`echoes`); `nameless_echoes`, if an echo of ours may bear an id that we were
+    never told (`echoes`); `numbers(titles)`, whether buttons of these titles are shown
     as a numbered list, so that a typed number chooses one (`choices`).
     """
 

@@ -14,6 +14,7 @@ from bot.services import secrets_folder
 
 ROOT = Path(__file__).resolve().parent.parent
 _ORIGIN = re.compile(r"(https?)://([a-z0-9.-]+|\[[0-9a-f:]+\])(:\d{1,5})?")
+_HOST = re.compile(r"[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?|[0-9a-f:]+:[0-9a-f:]*")
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
 
 
@@ -102,6 +103,15 @@ class Settings(BaseSettings):
     instagram_take_thread: bool = True
     instagram_release_thread: bool = False
 
+    sites_file: Path | None = None
+    """A YAML file of joined sites, in the place of the force's sites.yml."""
+    site_secrets: SecretStr = SecretStr("")
+    """The keys of joined sites by name, as JSON; two of one site's while its key is changed."""
+    site_hosts: Annotated[tuple[str, ...], NoDecode] = ()
+    """Hosts that replies for joined sites may go to: nowhere else."""
+    site_hosts_inside: Annotated[tuple[str, ...], NoDecode] = ()
+    """The same for hosts inside the force's own network: only these may have a private address."""
+
     smtp_host: str = ""
     smtp_port: int = Field(587, ge=1, le=65535)
     smtp_username: str = ""
@@ -142,6 +152,18 @@ class Settings(BaseSettings):
         if not isinstance(parts, list | tuple):
             return value
         return tuple(_origin(str(part)) for part in parts if str(part).strip())
+
+    @field_validator("site_hosts", "site_hosts_inside", mode="before")
+    @classmethod
+    def _hosts(cls, value: object) -> object:
+        parts = value.split(",") if isinstance(value, str) else value
+        if not isinstance(parts, list | tuple):
+            return value
+        hosts = tuple(str(part).strip().lower().rstrip(".") for part in parts if str(part).strip())
+        for host in hosts:
+            if not _HOST.fullmatch(host):
+                raise ValueError(f"{host} is not a host such as forum.example: no https://, no port, no star")
+        return hosts
 
     @field_validator("webchat_page_key")
     @classmethod

@@ -248,7 +248,7 @@ def _public_words(thing: Any) -> Iterator[str]:
 _ABOUT = {"notes", "note", "owner", "source", "last_checked", "review_by", "group"}
 _KINDS = {"faq": "the answer", "contact": "the contact", "languages": "the words in"}
 _FILES = {"contact": "contacts", "line": "wording"}
-_NOT_RELEASED = {"pages"}
+_NOT_RELEASED = {"pages", "sites"}
 
 
 def _walk(thing: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Mapping[str, Any]]]:

@@ -19,7 +19,6 @@ from bot.assurance.figures import (
     read_figures,
 )
 from bot.console.charts import chart_of, value_said
-from bot.console.pages import CHANNELS
 from bot.console.visit import SUPERVISOR, Routes, Visit
 from bot.errors import RefusedError
 from bot.store.record import add_audit, now
@@ -42,7 +41,7 @@ def _chosen(visit: Visit) -> Chosen:
         visit.query("first"),
         visit.query("last"),
         team=team if team in core.content.current.teams.get("teams", {}) else "",
-        channel=channel if channel in CHANNELS else "",
+        channel=channel if channel in visit.console.pages.channels else "",
         today=today,
         days={"hour": 1, "week": 84}.get(visit.query("by"), 14),
     )
@@ -90,7 +89,7 @@ async def page(visit: Visit) -> HTTPResponse:
         address=urlencode({key: value for key, value in given.items() if value}),
         steps=STEP_NAMES,
         teams=[(key, team["name"]) for key, team in content.teams.get("teams", {}).items()],
-        channels=CHANNELS,
+        channels=visit.console.pages.channels,
         problem=problem,
     )
 

@@ -156,7 +156,13 @@ class Pages:
 
     def channel_name(self, name: str) -> str:
         """What staff call a platform."""
-        return CHANNELS.get(name, str(name).capitalize())
+        return self.channels.get(name, str(name).capitalize())
+
+    @property
+    def channels(self) -> dict[str, str]:
+        """What staff call each platform; a joined site has its own title."""
+        own = {key: getattr(one, "title", "") for key, one in self._core.channels.items()}
+        return CHANNELS | {key: str(title) for key, title in own.items() if title}
 
     def incident_due(self, row: Any) -> datetime | None:
         """By when a chat needs the force's incident number; None: it has one, or needs none."""

@@ -13,7 +13,6 @@ from sanic import HTTPResponse
 from sqlalchemy import Row
 
 from bot.console.lists import SHOWN
-from bot.console.pages import CHANNELS
 from bot.console.reading import list_recent
 from bot.console.visit import ANSWERING, Routes, Visit, status_of
 from bot.conversations.moves import MOST_AT_ONCE
@@ -137,8 +136,7 @@ def _counts(
             key=lambda one: one[1],
         ),
         "channel": [
-            (key, CHANNELS.get(key, key.capitalize()))
-            for key in sorted({*by("channel"), filters.channel} - {""})
+            (key, pages.channel_name(key)) for key in sorted({*by("channel"), filters.channel} - {""})
         ],
         "language": [
             (key, "English" if key == "en" else pages.language_name(key).removeprefix("probably "))

@@ -19,7 +19,7 @@ from sqlalchemy import BigInteger, Row, cast, func, insert, literal, or_, select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from bot.console.pages import CHANNELS, STATES
+from bot.console.pages import STATES
 from bot.console.visit import ANSWERING, Routes, Visit, status_of
 from bot.errors import RefusedError
 from bot.handover.labels import clean, labels_of, listed
@@ -509,7 +509,7 @@ def _show(visit: Visit, wanted: Wanted, *, status: int = 200, **values: Any) -> 
         orders=list(ORDERS.items()),
         grades=[(grade, grade) for grade in GRADES],
         states=list(STATES.items()),
-        channels=list(CHANNELS.items()),
+        channels=list(visit.console.pages.channels.items()),
         teams=[(key, team["name"]) for key, team in content.teams.get("teams", {}).items()],
         outcomes=[(key, outcome["title"]) for key, outcome in content.outcomes.items()],
         known_labels=listed(content.labels),

@@ -126,7 +126,12 @@ async def _is_a_part(connection: AsyncConnection, conversation: Row[Any], echo: 
     said = flat(echo.text)
     if not said:
         return False
-    return any(said in own.pieces(row)[: None if row.state == "failed" else -1] for row in rows.all())
+    return any(said in own.pieces(row)[: None if _is_settled(row, own) else -1] for row in rows.all())
+
+
+def _is_settled(row: Row[Any], own: OwnWords) -> bool:
+    """Whether the end of a row, too, says nothing new: it failed, or it left by a nameless way."""
+    return row.state == "failed" or (own.are_nameless(row) and row.state in ("sent", "delivered", "read"))
 
 
 def _of_late() -> ColumnElement[bool]:

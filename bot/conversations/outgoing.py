@@ -51,6 +51,10 @@ class OwnWords:
             return (flat(row.text),)
         return tuple(flat(piece) for piece in split(outgoing_of(row, self._words.content.current)))
 
+    def are_nameless(self, row: Row[Any]) -> bool:
+        """Whether its platform may tell our words back under an id that nobody has told us."""
+        return bool(getattr(self._channels.get(row.channel), "nameless_echoes", False))
+
     def are_safety_words(self, text: str) -> bool:
         """Whether these are words for a P1: without a database they leave past the record."""
         return self._words.are_safety_words(text)

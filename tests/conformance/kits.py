@@ -12,13 +12,18 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 from tests.meta.serving import MetaSide, meta_side
+from tests.webhook.serving import site_side
 
 Kit = Callable[..., AbstractContextManager[MetaSide]]
 
 KITS: Mapping[str, Kit] = {
     "messenger": functools.partial(meta_side, "messenger"),
     "instagram": functools.partial(meta_side, "instagram"),
+    "site": site_side,
 }
+
+WITHOUT_WINDOW = frozenset({"site"})
+"""Channels on which a reply may leave at any time."""
 
 
 def serve(name: str, database_url: str, gateways: int = 1, **values: Any) -> AbstractContextManager[MetaSide]:

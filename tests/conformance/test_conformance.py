@@ -8,9 +8,9 @@ import pytest
 
 from bot.messages import Actor
 from bot.store.tables import Audit, Conversation
-from tests.conformance.kits import serve
+from tests.conformance.kits import WITHOUT_WINDOW, serve
 from tests.meta.serving import MetaSide
-from tests.platforms.graph import Writer, sign
+from tests.platforms.graph import Writer
 from tests.support.rasa import FAQ
 from tests.support.world import ODD, P1, P2_HIDDEN, P3, PLAIN
 
@@ -177,13 +177,13 @@ def test_a_caption_is_read_as_words(side: MetaSide) -> None:
 
 @pytest.mark.parametrize("signature", [None, "", "sha256=", "sha256=" + "0" * 64, "nonsense \xe9", "wrong"])
 def test_a_forged_webhook_is_refused(side: MetaSide, signature: str | None) -> None:
-    """403, and nothing of it is kept. The right one is taken."""
+    """Nothing of it is kept. The right one is taken."""
     ann = side.person()
     body = side.body(ann.says(PLAIN))
     given = "sha256=" + "1" * 64 if signature == "" else signature
     answer = side.post(body, given)
 
-    assert answer.status_code == 403
+    assert answer.status_code in (401, 403)
     assert side.app.app_secret not in answer.text
     assert side.messages(ann.id) == []
     assert side.post(body).status_code == 200
@@ -194,8 +194,8 @@ def test_the_signature_is_of_these_very_bytes(side: MetaSide) -> None:
     """One of another body, or of another secret, is none."""
     ann = side.person()
     body = side.body(ann.says(P1))
-    assert side.post(body + b" ", sign(body, side.app.app_secret)).status_code == 403
-    assert side.post(body, sign(body, "f" * 32)).status_code == 403
+    assert side.post(body + b" ", side.signed(body)).status_code in (401, 403)
+    assert side.post(body, side.signed(body, side.other_secret)).status_code in (401, 403)
     assert side.messages(ann.id) == []
 
 
@@ -290,6 +290,9 @@ def test_23_hours_59_is_in_time_and_24_hours_01_is_not(side: MetaSide) -> None:
     side.inject(ann.says(PLAIN, at=time.time() - 24 * HOUR + 60))
     side.hears(ann, side.answer(FAQ))
     side.inject(bob.says(PLAIN, at=time.time() - 24 * HOUR - 60))
+    if not side.has_window:
+        side.hears(bob, side.answer(FAQ))
+        return
     side.until(lambda: any(row.state == "failed" for row in side.outbox(bob.id)), "his answer to fail")
 
     (row,) = side.outbox(bob.id)
@@ -299,6 +302,8 @@ def test_23_hours_59_is_in_time_and_24_hours_01_is_not(side: MetaSide) -> None:
 
 def test_staff_may_answer_for_seven_days_where_that_is_granted(channel: str, database_url: str) -> None:
     """With the tag of a human agent, which no assistant's row gets."""
+    if channel in WITHOUT_WINDOW:
+        pytest.skip("this platform takes a reply at any time: there is no window, and no leave to ask for")
     with serve(channel, database_url, _human_agent=True) as side:
         people = {hours: side.person() for hours in (24, 100, 169)}
         actor = side.moderator()

@@ -128,6 +128,20 @@ class MetaSide(Side):
 
     # ---- by hand -------------------------------------------------------------------------------
 
+    @property
+    def has_window(self) -> bool:
+        """Whether the platform takes a reply only for so long after a person's message."""
+        return True
+
+    @property
+    def other_secret(self) -> str:
+        """A secret of the right form that is not the one we share."""
+        return "f" * 32
+
+    def signed(self, body: bytes, secret: str | None = None) -> Any:
+        """A signature of a body, to be given to `post`."""
+        return sign(body, secret or self.app.app_secret)
+
     def body(self, *given: Json) -> bytes:
         """The body of a webhook."""
         entry = {"id": self.app.us, "time": 1, "messaging": list(given)}

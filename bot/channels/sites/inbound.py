@@ -1,0 +1,153 @@
+"""One event of a site's as what the rest of the gateway knows: a message, an echo, a receipt.
+
+Ids. A message keeps the site's own. An edit is that of its message with ` e<version>`, a message taken
+back with ` d`; a person in a thread is both, with a space between: the site's ids hold none.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from bot.channels.sites.schema import Delete, Edit, Message, ReceiptEvent, time_of
+from bot.messages import Arrival, Echo, InboundKind, Incoming, Receipt
+
+AHEAD = timedelta(minutes=5)
+"""A clock may be wrong by so much; a time beyond it is none."""
+_OURS = re.compile(r"fc-(\d{1,18})-[0-9a-f]{8}(-\d{1,3})?")
+_CHOICE = re.compile(r"\s*(\d{1,2})[.)]?\s*", re.ASCII)
+_PRESSED = re.compile(r"\d{1,18}\.(\d{1,3})", re.ASCII)
+_WHO = re.compile(r"[!-~]{1,100}")
+_ID = re.compile(r"[!-~]{1,200}")
+_KINDS: Mapping[str, InboundKind] = {
+    "image": "image", "voice": "voice", "video": "video", "file": "file", "sticker": "sticker",
+}  # fmt: skip
+
+
+def reply_id(outbox_id: int, digest: str, part: int | None = None) -> str:
+    """How a reply of ours is called; `part`, for any part of a long one but the last.
+
+    The digest is of its words: after a restored backup another row may bear the same number.
+    """
+    return f"fc-{outbox_id}-{digest[:8]}" + (f"-{part}" if part is not None else "")
+
+
+def key_of(person: str, thread: str) -> str:
+    """How we call a person, who has a chat for each thread that the site tells of."""
+    return f"{person} {thread}" if thread else person
+
+
+def person_of(key: str) -> tuple[str, str]:
+    """The person and the thread of such a name; the thread may be empty."""
+    person, _, thread = key.partition(" ")
+    return person, thread
+
+
+def arrivals_of(
+    event: Message | Edit | Delete | ReceiptEvent, channel: str, moment: datetime
+) -> tuple[Arrival, ...]:
+    """What an event means; nothing, where it says nothing to us."""
+    if isinstance(event, ReceiptEvent):
+        return _receipts(event, channel)
+    found = _about_a_person(event, channel, moment)
+    return () if found is None else (found,)
+
+
+def _receipts(event: ReceiptEvent, channel: str) -> tuple[Arrival, ...]:
+    receipt = Receipt(channel, event.reply, event.state)
+    ours = _OURS.fullmatch(event.reply)
+    if event.state == "failed" or ours is None or ours[2] or int(ours[1]) == 0:
+        return (receipt,)
+    # It has come, whatever became of the call that brought it: nobody may have heard its answer.
+    return (Echo(channel, "", event.reply, outbox_id=int(ours[1])), receipt)
+
+
+def _about_a_person(event: Message | Edit | Delete, channel: str, moment: datetime) -> Arrival | None:
+    who = key_of(event.person, event.thread)
+    written = time_of(event.sent_at)
+    if written is not None and written > moment + AHEAD:
+        written = None
+    if isinstance(event, Edit):
+        version = str(event.version) if event.version else hashlib.sha256(event.text.encode()).hexdigest()[:8]
+        return Incoming(
+            channel,
+            who,
+            f"{event.message} e{version}",
+            event.text,
+            platform_time=written,
+            edit_of=event.message,
+        )
+    if isinstance(event, Delete):
+        return Incoming(
+            channel, who, f"{event.message} d", kind="deleted", platform_time=written, edit_of=event.message
+        )
+    return _echo(event, channel, who) if event.author == "staff" else _said(event, channel, who, written)
+
+
+def _said(event: Message, channel: str, who: str, written: datetime | None) -> Incoming:
+    said = Incoming(
+        channel, who, event.id, event.text, _kind(event), platform_time=written,
+        platform_sequence=event.sequence, page=_line(event.page),
+    )  # fmt: skip
+    if event.place is not None:
+        return replace(said, latitude=event.place.latitude, longitude=event.place.longitude)
+    if event.choice:
+        pressed = _PRESSED.fullmatch(event.choice)
+        # Without its words a press is shown by its number, which the record turns into them.
+        words = event.text or (str(int(pressed[1]) + 1) if pressed else "")
+        return replace(said, kind="button", button=event.choice, text=words)
+    typed = _CHOICE.fullmatch(event.text) if said.kind == "text" else None
+    if typed is None:
+        return said
+    answered = _OURS.fullmatch(event.reply_to)
+    if answered is not None and int(typed[1]) > 0:
+        return replace(said, kind="button", button=f"{answered[1]}.{int(typed[1]) - 1}", text=typed[1])
+    return replace(said, choice=int(typed[1]))
+
+
+def _line(written: str) -> str:
+    """What may stand on one line at the desk; else nothing."""
+    line = " ".join(written.split())
+    return line if line.isprintable() else ""
+
+
+def _kind(event: Message) -> InboundKind:
+    if event.place is not None:
+        return "location"
+    if event.attachments:
+        return _KINDS.get(event.attachments[0].kind, "unsupported")
+    return "text" if event.text.strip() else "unsupported"
+
+
+def _echo(event: Message, channel: str, who: str) -> Echo | None:
+    """Something said in the force's name. Ours gives back the id that we gave it."""
+    ours = _OURS.fullmatch(event.reply)
+    if ours is not None and (int(ours[1]) == 0 or ours[2]):
+        # Words for somebody in danger that left past the record; or a part, which says nothing of the whole.
+        return None
+    text = event.text
+    if not text.strip():
+        text = "(sent something that cannot be shown here)"
+    return Echo(channel, who, event.id, text, int(ours[1]) if ours else None)
+
+
+def salvaged(unread: Iterable[Mapping[str, Any]], channel: str) -> list[Incoming]:
+    """Words and persons of events that are refused, where they are as they should be.
+
+    Nothing of them is kept. Whoever wrote of danger sees the 999 words all the same.
+    """
+    found = []
+    for event in unread:
+        person, thread, text = (event.get(name) for name in ("person", "thread", "text"))
+        identity = event.get("id") or event.get("message")
+        if not (isinstance(person, str) and isinstance(text, str) and isinstance(identity, str)):
+            continue
+        if event.get("author") == "staff" or not (_WHO.fullmatch(person) and _ID.fullmatch(identity)):
+            continue
+        where = thread if isinstance(thread, str) and _WHO.fullmatch(thread) else ""
+        found.append(Incoming(channel, key_of(person, where), identity, text))
+    return found

@@ -1,0 +1,1 @@
+"""Joined sites: the plain inbound webhook, and the signed calls back."""
