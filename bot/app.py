@@ -287,8 +287,9 @@ async def _prepare_until_done(gateway: Gateway, stop: asyncio.Event, ready: asyn
             await prepare(core.store, core.content.current)
             # Before anything is sent: a live channel that is not ready ends this start.
             await gateway.gate.judge()
-        except UnavailableError:
-            log.warning("gateway.waiting_for_store")
+        except UnavailableError as error:
+            # A wrong password or name never mends itself: the line has to say so.
+            log.warning("gateway.waiting_for_store", reason=str(error))
             await asyncio.sleep(1.0)
         else:
             break

@@ -50,13 +50,33 @@ class ServiceError(Exception):
 
 
 def secrets_folder(environment: Mapping[str, str] = os.environ) -> Path | None:
-    """Where secrets lie as files, if there is such a folder."""
-    folder = Path(environment.get("FRONTCOUNTER_SECRETS_DIR") or SECRETS)
-    return folder if folder.is_dir() else None
+    """Where secrets lie as files, if there is such a folder.
+
+    Raises:
+        ServiceError: the folder that FRONTCOUNTER_SECRETS_DIR names is not there, or not for us to read.
+    """
+    named = environment.get("FRONTCOUNTER_SECRETS_DIR")
+    folder = Path(named or SECRETS)
+    try:
+        is_there = folder.is_dir()
+        is_open = is_there and os.access(folder, os.R_OK | os.X_OK)
+    except PermissionError:
+        is_there, is_open = True, False
+    if is_there and not is_open:
+        raise ServiceError(f"The folder of secrets {folder} cannot be read. Let this service's user read it.")
+    if named and not is_there:
+        raise ServiceError(
+            f"FRONTCOUNTER_SECRETS_DIR: there is no folder {folder}. Make it, or name another."
+        )
+    return folder if is_there else None
 
 
 def setting(name: str, default: str = "", environment: Mapping[str, str] = os.environ) -> str:
-    """A setting of ours: the variable, else the file of that name (in any case), else the default."""
+    """A setting of ours: the variable, else the file of that name (in any case), else the default.
+
+    Raises:
+        ServiceError: the file is there and cannot be read.
+    """
     variable = f"FRONTCOUNTER_{name}"
     if environment.get(variable):
         return environment[variable]
@@ -64,7 +84,12 @@ def setting(name: str, default: str = "", environment: Mapping[str, str] = os.en
     if folder is not None:
         for file in folder.iterdir():
             if file.name.upper() == variable and file.is_file():
-                return file.read_text("utf-8").strip()
+                try:
+                    return file.read_text("utf-8").strip()
+                except OSError as error:
+                    raise ServiceError(
+                        f"The file of {variable} cannot be read. Let this service's user read it."
+                    ) from error
     return default
 
 

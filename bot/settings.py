@@ -6,15 +6,17 @@ import re
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
 
 from bot.errors import SettingError
-from bot.services import secrets_folder
+from bot.services import ServiceError, secrets_folder
 
 ROOT = Path(__file__).resolve().parent.parent
 _ORIGIN = re.compile(r"(https?)://([a-z0-9.-]+|\[[0-9a-f:]+\])(:\d{1,5})?")
 _HOST = re.compile(r"[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?|[0-9a-f:]+:[0-9a-f:]*")
+_ADDRESS = re.compile(r"https?://[^\s/]+(/\S*)?")
+_FIELD = re.compile(r'field "(\w+)"')
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
 
 
@@ -38,8 +40,11 @@ class Settings(BaseSettings):
     desk_port: int = Field(8081, ge=1, le=65535)
     secure_cookies: bool = False
     demo: bool = False
-    practice_database_url: str = f"sqlite+aiosqlite:///{ROOT / 'var' / 'practice.db'}"
-    """The database of `frontcounter practice`, emptied at each start: never the one of the real record."""
+    practice_database_url: str = ""
+    """The database of `frontcounter practice`, emptied at each start: never the one of the real record.
+
+    Empty: a file beside the other small files (`var`), where a service may write.
+    """
     practice_port: int = Field(8091, ge=1, le=65535)
     idle_lock_minutes: float = Field(15.0, gt=0)
     max_body_bytes: int = Field(1_000_000, ge=10_000)
@@ -145,6 +150,21 @@ class Settings(BaseSettings):
             return tuple(part.strip().rstrip("/") for part in value.split(",") if part.strip())
         return value
 
+    @field_validator("assistant_urls")
+    @classmethod
+    def _whole(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for one in value:
+            if _ADDRESS.fullmatch(one) is None:
+                raise ValueError(f"{one} is not an address such as http://127.0.0.1:5005")
+        return value
+
+    @field_validator("redis_url")
+    @classmethod
+    def _of_redis(cls, value: str) -> str:
+        if not value or value.startswith(("redis://", "rediss://", "unix://")):
+            return value
+        raise ValueError("begin it with redis://, as in redis://:password@host:6379/0")
+
     @field_validator("webchat_origins", mode="before")
     @classmethod
     def _origins(cls, value: object) -> object:
@@ -174,8 +194,10 @@ class Settings(BaseSettings):
 
     @field_validator("database_url", "practice_database_url")
     @classmethod
-    def _driver(cls, value: str) -> str:
-        if value.startswith(("sqlite+aiosqlite:", "postgresql+asyncpg:")):
+    def _driver(cls, value: str, info: ValidationInfo) -> str:
+        if value.startswith(("sqlite+aiosqlite:", "postgresql+asyncpg:")) or (
+            not value and info.field_name == "practice_database_url"
+        ):
             return value
         if value.startswith(("postgresql:", "postgres:")):
             return "postgresql+asyncpg:" + value.split(":", 1)[1]
@@ -207,4 +229,17 @@ def load_settings(**overrides: object) -> Settings:
     except ValidationError as error:
         first = error.errors()[0]
         name = "FRONTCOUNTER_" + "_".join(str(part) for part in first["loc"]).upper()
-        raise SettingError(f"Change the setting {name}: {first['msg']}.") from error
+        why = first["msg"].removeprefix("Value error, ")
+        raise SettingError(f"Change the setting {name}: {why}.") from error
+    except SettingsError as error:
+        found = _FIELD.search(str(error))
+        name = f"FRONTCOUNTER_{found[1].upper()}" if found else "whose value should be JSON"
+        if isinstance(error.__cause__, OSError):
+            raise SettingError(
+                f"The file of {name} cannot be read. Let this service's user read it."
+            ) from error
+        raise SettingError(
+            f'Change the setting {name}: it is not JSON. Write {{"name": {{"key": "value"}}}}, with double quotes.'
+        ) from error
+    except ServiceError as error:
+        raise SettingError(str(error)) from error

@@ -24,6 +24,8 @@ from bot.store.tables import Release, ReleaseItem
 
 CONTACT = re.compile(r"\[([A-Z][A-Z0-9]*)(?:\.([a-z][a-z0-9_]*))?\]")
 """A contact by key, [KEY] or [KEY.part]: the only way in which a text names one."""
+ALWAYS_SHOWN = ("EMERG", "BSL999", "RELAY999", "P101", "RELAY101", "NPWEB")
+"""Contacts that the chat's page shows by itself, in this order; a force cannot give them another key."""
 _MODES = ("A", "H", "E")
 _SINGLE = ("force", "hours", "teams", "cards", "outcomes", "languages", "clock", "replies", "labels")
 
@@ -123,8 +125,9 @@ class Content:
 
     @property
     def own_names(self) -> tuple[str, ...]:
-        """Names of the force and its teams: they name no person."""
+        """Names of the force, its places and its teams: they name no person."""
         names = [self.force.get("name"), self.force.get("short_name"), self.desk_name]
+        names += [*(self.force.get("counties") or ()), *(self.force.get("council_areas") or ())]
         names += [team.get("name") for team in self.teams.get("teams", {}).values()]
         return tuple(str(name) for name in names if name)
 
@@ -148,6 +151,11 @@ class Content:
                 self.render(text)
             except ContentError as error:
                 found.append(f"{what}: {error}")
+        found += [
+            f"contacts.yml: {key} is missing, which the chat's page shows. Put it back under this key."
+            for key in ALWAYS_SHOWN
+            if key not in self.contacts
+        ]
         teams = self.teams.get("teams", {})
         named = {"default_team": self.teams.get("default_team")}
         named |= {key: team["covered_by"] for key, team in teams.items() if team.get("covered_by")}
@@ -190,6 +198,12 @@ class Content:
     def desk_name(self) -> str:
         """The only name of staff that the public sees."""
         return str(self.force.get("desk_name", "The police desk"))
+
+    @property
+    def desk_word(self) -> str:
+        """The desk's name where the force's name stands beside it, such as "Digital desk"."""
+        word = self.desk_name.removeprefix(str(self.force.get("name", ""))).strip()
+        return word[:1].upper() + word[1:] or "Desk"
 
     def items(self) -> list[tuple[str, str, dict[str, Any]]]:
         """Everything as (kind, key, body): the rows of a release."""

@@ -152,7 +152,7 @@ def _marks(kind: str, key: str, thing: Any, today: date) -> Iterator[Finding]:
         who = "Communications"
         title = str(part.get("title") or part.get("name") or " ".join(path) or kind)
         note = f" {part['note']}" if part.get("note") else ""
-        publish = " Then run `frontcounter publish`." if kind not in _NOT_RELEASED else ""
+        publish = " Then run `frontcounter publish --by USERNAME`." if kind not in _NOT_RELEASED else ""
         if part.get("verify") is True:
             yield Finding(
                 f"verify.{name}", CONTENT, f"Nobody here has checked: {_KINDS.get(kind, kind)} “{title}”.",
@@ -168,7 +168,7 @@ def _marks(kind: str, key: str, thing: Any, today: date) -> Iterator[Finding]:
 
 
 def example_findings(content: Content, force: Path, example: Path = EXAMPLE) -> Iterator[Finding]:
-    """What another force's public would read about the shipped example: its name, its site, its places."""
+    """What another force's public would read of the shipped example: its name, site, places and numbers."""
     if not example.is_dir():
         return
     theirs = load_yaml(example / "force.yml")
@@ -177,6 +177,8 @@ def example_findings(content: Content, force: Path, example: Path = EXAMPLE) -> 
     names = {theirs["short_name"], theirs["public_site"], *theirs["counties"], *theirs["council_areas"]}
     # A neighbour may share a county or a council: what its own force.yml names, its answers may.
     ours = {place for key in ("counties", "council_areas") for place in content.force.get(key, ())}
+    # It may share a number too, so these are looked for once it shares no place.
+    numbers = set() if ours & names else _own_numbers(example)
     things = [
         (kind, key, body if kind == "faq" else body.get("body", body)) for kind, key, body in content.items()
     ]
@@ -187,17 +189,33 @@ def example_findings(content: Content, force: Path, example: Path = EXAMPLE) -> 
         things.append(("pages", "pages", written))
     for kind, key, thing in things:
         pattern = _any_of(names if kind == "force" else names - ours)
-        words = [match.group() for text in _public_words(thing) for match in pattern.finditer(text)]
+        texts = list(_public_words(thing))
+        words = [match.group() for text in texts for match in pattern.finditer(text)]
+        words += [text for text in texts if _digits(text) in numbers]
         found = sorted({word.casefold(): word for word in words}.values())
         if not found:
             continue
         place = f"data/faq/{key}.yml" if kind == "faq" else f"{_FILES.get(kind, kind)}.yml of the force"
-        publish = " Then run `frontcounter publish`." if kind not in _NOT_RELEASED else ""
+        publish = " Then run `frontcounter publish --by USERNAME`." if kind not in _NOT_RELEASED else ""
         yield Finding(
             f"example.{kind}" + (f".{key}" if key != kind else ""), CONTENT,
             f"{_KINDS.get(kind, kind).capitalize()} “{key}” names the example force: {', '.join(found)}.",
             f"Write your own words in {place}.{publish}", "Communications", True, digest_of(thing),
         )  # fmt: skip
+
+
+def _own_numbers(example: Path) -> set[str]:
+    """The digits of the telephone numbers that only serve the example's own area."""
+    contacts = load_yaml(example / "contacts.yml").values()
+    texts = [text for contact in contacts if contact.get("local") for text in _public_words(contact)]
+    return {digits for text in texts if len(digits := _digits(text)) >= _LONG_NUMBER}
+
+
+def _digits(text: str) -> str:
+    """A telephone number as its digits, from 0 on, as it is dialled here; empty when it is something else."""
+    if re.fullmatch(r"\+?[\d ]+", text) is None:
+        return ""
+    return "".join(text.split()).replace("+44", "0")
 
 
 def language_findings(data: Path) -> Iterator[Finding]:
@@ -224,7 +242,7 @@ def missing_findings(content: Content, example: Path = EXAMPLE) -> Iterator[Find
         yield Finding(
             "wording.missing", CONTENT, f"The wording lacks sentences of this version: {', '.join(missing)}.",
             "Copy them from force/northumbria/wording.yml into your own, and check them. Then run "
-            "`frontcounter publish`.", "Communications", True, digest_of(missing),
+            "`frontcounter publish --by USERNAME`.", "Communications", True, digest_of(missing),
         )  # fmt: skip
 
 
@@ -245,6 +263,8 @@ def _public_words(thing: Any) -> Iterator[str]:
             yield from _public_words(value)
 
 
+_LONG_NUMBER = 9
+"""Shorter ones, such as 101 or 111, serve the whole country."""
 _ABOUT = {"notes", "note", "owner", "source", "last_checked", "review_by", "group"}
 _KINDS = {"faq": "the answer", "contact": "the contact", "languages": "the words in"}
 _FILES = {"contact": "contacts", "line": "wording"}

@@ -124,7 +124,7 @@ def p1_findings(content: Content, able: Mapping[str, int]) -> Iterator[Finding]:
                 f"people.p1-hours.{team}", PEOPLE,
                 f"A P1 of {', '.join(categories)} goes to the team {team}: nobody is there for it at night.",
                 "In teams.yml, route it to a team with `round_the_clock: true` and P1, or name one as "
-                "`covered_by`. Then run `frontcounter publish`.",
+                "`covered_by`. Then run `frontcounter publish --by USERNAME`.",
                 "Supervisor", True, digest_of([own, other, categories]),
             )  # fmt: skip
         else:
@@ -159,6 +159,6 @@ def approval_findings(
                 f"A second person reads the replies of the team {team} before they are sent, but "
                 f"{len(own)} of its members can sign in with a second factor, and nobody else may read them.",
                 "Invite another member with `frontcounter staff invite`, or a supervisor; or take `approval` "
-                "out of teams.yml and run `frontcounter publish`.",
+                "out of teams.yml and run `frontcounter publish --by USERNAME`.",
                 "Administrator", True, digest_of([team, len(own), len(supervisors)]),
             )  # fmt: skip

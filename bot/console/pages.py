@@ -133,6 +133,7 @@ class Pages:
             answering=session is not None and session.role in ANSWERS,
             own_parts=PARTS.get(session.role, ()) if session else (),
             force=content.force,
+            desk_word=content.desk_word,
             desk_name=content.desk_name,
             alarm_warnings=self._core.alarms.warnings() if session is not None and not self.practice else (),
             open_items=self._core.open_items if session and session.role in ("supervisor", "admin") else 0,

@@ -53,13 +53,14 @@ def practice_settings(settings: Settings) -> Settings:
     Raises:
         SettingError: the database is the force's own.
     """
-    if is_same_database(settings.practice_database_url, settings.database_url):
+    url = settings.practice_database_url or f"sqlite+aiosqlite:///{settings.var.resolve() / 'practice.db'}"
+    if is_same_database(url, settings.database_url):
         raise SettingError(
             "FRONTCOUNTER_PRACTICE_DATABASE_URL names the database of the real record. Name another one."
         )
     return Settings.model_construct(
         **{name: getattr(settings, name) for name in _KEPT},
-        database_url=settings.practice_database_url,
+        database_url=url,
         desk_port=settings.practice_port,
         assistant_urls=(NOBODY,),
         assistant_secret=CHANNEL,

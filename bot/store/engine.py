@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +14,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import (
+    ArgumentError,
     DataError,
     DBAPIError,
     IntegrityError,
@@ -42,7 +44,10 @@ class Store:
     """
 
     def __init__(self, url: str, *, pool_size: int = 10) -> None:
-        self.url = make_url(url)
+        try:
+            self.url = make_url(url)
+        except (ArgumentError, ValueError) as error:
+            raise SettingError(f"FRONTCOUNTER_DATABASE_URL cannot be read. {_ODD_LETTERS}") from error
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         self._turnstile = asyncio.Lock()
         self._inline: Engine | None = None
@@ -200,14 +205,14 @@ class Store:
         except (IntegrityError, ProgrammingError, DataError):
             raise
         except sqlite3.Error as error:
-            raise StoreUnavailableError(f"the database cannot: {type(error).__name__}") from error
+            raise StoreUnavailableError(_why(error)) from error
         except (OperationalError, InterfaceError, PoolTimeoutError, OSError, EOFError) as error:
-            raise StoreUnavailableError(f"the database does not answer: {type(error).__name__}") from error
+            raise StoreUnavailableError(_why(error)) from error
         except DBAPIError as error:
             # Who only looks can meet a deadlock with nobody but a migration, and just looks again.
             is_in_the_way = is_reading and getattr(error.orig, "sqlstate", "") == "40P01"
             if error.connection_invalidated or self.is_sqlite or is_in_the_way or _is_away(error.orig):
-                raise StoreUnavailableError(f"the database cannot: {type(error.orig).__name__}") from error
+                raise StoreUnavailableError(_why(error)) from error
             raise
 
     async def ping(self) -> bool:
@@ -365,6 +370,27 @@ async def _whole(future: asyncio.Future[None]) -> None:
     future.result()
     if cancelled is not None:
         raise cancelled
+
+
+_ODD_LETTERS = "In its password write %40 for @, %3A for :, %2F for / and %25 for %."
+
+
+def _why(error: BaseException) -> str:
+    """What an operator can do about a database that does not serve; never what stands in the address."""
+    cause: BaseException = error
+    if isinstance(error, DBAPIError) and error.orig is not None:
+        # The dialect wraps what the driver said.
+        cause = error.orig.__cause__ or error.orig
+    code = str(getattr(cause, "sqlstate", "") or "")
+    if code.startswith("28"):
+        return "PostgreSQL refuses the user or the password that FRONTCOUNTER_DATABASE_URL gives."
+    if code.startswith("3D"):
+        return (
+            "PostgreSQL has no database of the name in FRONTCOUNTER_DATABASE_URL. Make it, or name another."
+        )
+    if isinstance(cause, socket.gaierror):
+        return f"FRONTCOUNTER_DATABASE_URL names a machine that cannot be found. {_ODD_LETTERS}"
+    return f"The database does not answer ({type(cause).__name__}). Start it, or look at FRONTCOUNTER_DATABASE_URL."
 
 
 def _is_away(error: BaseException | None) -> bool:

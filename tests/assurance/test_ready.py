@@ -167,6 +167,32 @@ async def test_another_force_is_told_where_it_still_speaks_for_the_example(place
     assert not left & {"example.contact.RELAY101", "example.pages.dpo", "example.pages.controller"}
 
 
+async def test_a_telephone_number_of_the_example_is_found_under_any_name(place: Place) -> None:
+    place.edit(place.force / "force.yml", "name: Northumbria Police", "name: Borderland Police")
+    place.edit(place.force / "contacts.yml", "Northumbria", "Borderland")
+    place.edit(place.force / "contacts.yml", "northumbria", "borderland")
+    numbers = {
+        "example.contact.OPCC",
+        "example.contact.NVWS",
+        "example.contact.NHS111",
+        "example.contact.COUNCIL",
+    }
+    await place.publish()
+    assert not numbers & await place.keys(), "a neighbour of the same county may share them"
+    place.edit(place.force / "force.yml", "[Tyne and Wear, Northumberland]", "[Bordershire]")
+    areas = "[Newcastle, Gateshead, North Tyneside, South Tyneside, Sunderland, Northumberland]"
+    place.edit(place.force / "force.yml", areas, "[Bordertown]")
+    await place.publish()
+    assert numbers <= await place.keys()
+    (found,) = [f for f in (await place.look()).blocking if f.key == "example.contact.OPCC"]
+    assert "0191 221 9800" in found.what
+    assert "example.contact.DA" not in await place.keys(), "a number of the whole country is everybody's"
+    for given, own in (("0191 221 9800", "01632 960 102"), ("01912219800", "01632960102")):
+        place.edit(place.force / "contacts.yml", given, own)
+    await place.publish()
+    assert "example.contact.OPCC" not in await place.keys()
+
+
 async def test_sentences_that_a_new_version_says_are_missed(place: Place) -> None:
     await place.publish()
     assert "wording.missing" not in await place.keys()

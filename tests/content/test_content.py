@@ -12,6 +12,7 @@ import yaml
 from bot.assistant import Content, content_from_files
 from bot.assistant.content import content_from_items
 from bot.errors import ContentError
+from bot.safety.guard import Guard, Lists
 from bot.settings import ROOT
 
 FORCE = ROOT / "force" / "northumbria"
@@ -48,6 +49,34 @@ def test_what_could_not_be_shown_is_found(content: Content) -> None:
     routes = {**content.teams["routes"], "R01": {"default": "nobody"}}
     astray = dataclasses.replace(content, teams={**content.teams, "routes": routes})
     assert astray.faults() == ["teams.yml (R01, default): no team nobody."]
+
+
+def test_a_contact_that_the_page_shows_keeps_its_key(content: Content) -> None:
+    contacts = {("WPWEB" if key == "NPWEB" else key): body for key, body in content.contacts.items()}
+    assert any(
+        "NPWEB is missing" in fault for fault in dataclasses.replace(content, contacts=contacts).faults()
+    )
+
+
+def test_places_of_the_force_name_no_person(content: Content) -> None:
+    force = {**content.force, "counties": ["Westshire"], "council_areas": ["Saltmarsh"]}
+    theirs = dataclasses.replace(content, force=force)
+    lists, said = Lists.load(DATA / "plain"), "Was your bike stolen in Saltmarsh?"
+    assert not Guard(lists, theirs.contacts, names=theirs.own_names).find(said)
+    assert Guard(lists, content.contacts, names=content.own_names).find(said)
+
+
+@pytest.mark.parametrize(
+    ("name", "word"),
+    [
+        ("Borderland Police web desk", "Web desk"),
+        ("The Borderland desk", "The Borderland desk"),
+        ("Borderland Police", "Desk"),
+    ],
+)
+def test_the_desk_is_called_what_the_force_calls_it(content: Content, name: str, word: str) -> None:
+    force = {**content.force, "name": "Borderland Police", "desk_name": name}
+    assert dataclasses.replace(content, force=force).desk_word == word
 
 
 def test_an_unknown_contact_is_a_clear_error(content: Content) -> None:

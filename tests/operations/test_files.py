@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import configparser
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -17,8 +18,10 @@ import pytest
 import yaml
 
 from bot import monitor  # noqa: F401  its figures register themselves
+from bot.errors import SettingError
 from bot.logs import KEYS
 from bot.metrics import REGISTRY
+from bot.services import ServiceError, setting
 from bot.settings import ROOT, Settings, load_settings
 
 pytestmark = pytest.mark.unit
@@ -168,6 +171,36 @@ def test_a_secret_may_be_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert load_settings().telegram_token.get_secret_value() == ""
     monkeypatch.setenv("FRONTCOUNTER_ASSISTANT_SECRET", "from the environment")
     assert load_settings().assistant_secret == "from the environment"
+
+
+def test_a_secret_that_cannot_be_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As when its file was written anew by root, or belongs to another group."""
+    (tmp_path / "frontcounter_assistant_secret").write_text("from a file\n")
+    monkeypatch.setenv("FRONTCOUNTER_SECRETS_DIR", str(tmp_path))
+    monkeypatch.delenv("FRONTCOUNTER_ASSISTANT_SECRET", raising=False)
+
+    def refuse(*_: object, **__: object) -> str:
+        # Who runs the tests may be root, whom no mode of a file stops.
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "read_text", refuse)
+    with pytest.raises(SettingError, match="The file of FRONTCOUNTER_ASSISTANT_SECRET cannot be read"):
+        load_settings()
+    with pytest.raises(ServiceError, match="The file of FRONTCOUNTER_ASSISTANT_SECRET cannot be read"):
+        setting("ASSISTANT_SECRET")
+
+
+def test_a_folder_of_secrets_that_cannot_be_read_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without this a gateway would start on a database of its own, and nobody would know why."""
+    monkeypatch.setenv("FRONTCOUNTER_SECRETS_DIR", str(tmp_path / "nowhere"))
+    with pytest.raises(SettingError, match="FRONTCOUNTER_SECRETS_DIR: there is no folder"):
+        load_settings()
+    monkeypatch.setenv("FRONTCOUNTER_SECRETS_DIR", str(tmp_path))
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    with pytest.raises(SettingError, match="cannot be read"):
+        load_settings()
 
 
 def _examples() -> dict[str, str]:

@@ -97,6 +97,12 @@ async def test_made_up_people_are_the_only_channel(live_settings: Settings, scri
         await gateway.core.stop(1)
 
 
+def test_its_database_lies_where_a_service_may_write(plain: Settings, tmp_path: Path) -> None:
+    """The program's own folder belongs to root, and in a container nobody writes there."""
+    own = practice_settings(plain.model_copy(update={"var": tmp_path}))
+    assert own.database_url == f"sqlite+aiosqlite:///{tmp_path}/practice.db"
+
+
 def test_the_database_of_the_record_is_refused(live_settings: Settings, tmp_path: Path) -> None:
     (tmp_path / "var").mkdir()
     (tmp_path / "other").symlink_to(tmp_path / "var")

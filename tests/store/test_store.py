@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from alembic import command
 from sqlalchemy import inspect, select, text, update
+from sqlalchemy.engine import make_url
 from sqlalchemy.exc import IntegrityError, StatementError
 
 from bot.errors import SettingError, StoreUnavailableError
@@ -414,6 +415,38 @@ async def test_a_sqlite_file_that_somebody_else_holds(sqlite_templates: Any) -> 
         await add_audit(other, Actor("x"), "later")
     await first.close()
     await second.close()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("/{name}", "/there_is_none", "no database of the name"),
+        ("postgres@", "nobody_of_this_name@", "refuses the user or the password"),
+        ("@127.0.0.1", "@no-machine.invalid", "a machine that cannot be found"),
+        (":{port}/", ":9/", "does not answer"),
+    ],
+)
+async def test_what_is_wrong_with_the_address_is_said(
+    postgres_templates: Any, old: str, new: str, said: str
+) -> None:
+    """An operator who sets the service up reads what to mend, and the password stands nowhere."""
+    url = postgres_templates.fresh(empty=True)
+    known = make_url(url)
+    wrong = url.replace(old.format(name=known.database, port=known.port), new)
+    assert wrong != url
+    store = Store(wrong)
+    with pytest.raises(StoreUnavailableError, match=said) as refused:
+        async with store.read() as connection:
+            await connection.execute(text("SELECT 1"))
+    assert "FRONTCOUNTER_DATABASE_URL" in str(refused.value)
+    await store.close()
+    postgres_templates.drop(url)
+
+
+@pytest.mark.parametrize("url", ["postgresql+asyncpg://u:p@127.0.0.1:many/name", "no address at all"])
+def test_an_address_that_cannot_be_read_names_its_setting(url: str) -> None:
+    with pytest.raises(SettingError, match="FRONTCOUNTER_DATABASE_URL cannot be read"):
+        Store(url)
 
 
 async def test_a_sqlite_file_that_is_no_database(tmp_path: Path) -> None:

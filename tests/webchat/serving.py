@@ -95,14 +95,15 @@ class Served:
             time.sleep(0.1)
         raise AssertionError("the messages were not answered")
 
-    def answer_as_staff(self, text: str) -> None:
+    def answer_as_staff(self, text: str, *teams: str) -> None:
         """Let a moderator take the newest conversation and answer in it."""
         self.settle()
-        moderator = self.moderator()
+        moderator = self.moderator(*teams)
         self.reply(self.claim(moderator), moderator, text)
 
-    def moderator(self) -> Actor:
-        """A member of staff at the desk."""
+    def moderator(self, *teams: str) -> Actor:
+        """A member of staff at the desk, or in these teams."""
+        named = teams or (DESK,)
 
         async def add() -> int:
             async with self.gateway.core.store.write() as connection:
@@ -116,10 +117,12 @@ class Served:
                         .returning(Staff.id)
                     )
                 ).scalar_one()  # fmt: skip
-                await connection.execute(insert(StaffTeam).values(staff_id=staff_id, team=DESK))
+                await connection.execute(
+                    insert(StaffTeam), [{"staff_id": staff_id, "team": team} for team in named]
+                )
                 return int(staff_id)
 
-        return Actor("Mo Tester", self.run(add()), "moderator", frozenset({DESK}))
+        return Actor("Mo Tester", self.run(add()), "moderator", frozenset(named))
 
     def settled(self) -> None:
         """Wait until all that people wrote was dealt with and all that is for them has left."""

@@ -17,6 +17,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from bot.assistant import LiveContent
+from bot.assistant.content import ALWAYS_SHOWN
 from bot.channels.webchat.links import Linker, Piece
 from bot.channels.webchat.pages import Notices, address, blocks
 from bot.errors import ContentError
@@ -29,13 +30,19 @@ _COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
 _PLAIN_COLOUR = "#1d3557"
 _TYPES = {".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8"}
 
-OTHER_WAYS = (
-    ("EMERG", "chat_way_emergency"),
-    ("BSL999", "chat_way_bsl"),
-    ("RELAY999", "chat_way_relay_emergency"),
-    ("P101", "chat_way_101"),
-    ("RELAY101", "chat_way_relay"),
-    ("NPWEB", "chat_way_online"),
+OTHER_WAYS = tuple(
+    zip(
+        ALWAYS_SHOWN,
+        (
+            "chat_way_emergency",
+            "chat_way_bsl",
+            "chat_way_relay_emergency",
+            "chat_way_101",
+            "chat_way_relay",
+            "chat_way_online",
+        ),
+        strict=True,
+    )
 )
 """Contacts of the register, and the sentence that stands before each."""
 

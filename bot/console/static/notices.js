@@ -134,7 +134,7 @@ async function outside(items) {
 }
 
 function notify(text, stays) {
-  const notice = new Notification("Digital desk", { body: text, requireInteraction: stays });
+  const notice = new Notification(document.body.dataset.desk, { body: text, requireInteraction: stays });
   notice.onclick = () => { window.focus(); notice.close(); };
   notice.onclose = () => { shown = shown.filter((one) => one !== notice); };
   shown.push(notice);

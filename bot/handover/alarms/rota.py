@@ -257,5 +257,8 @@ def problems_of(rota: Rota) -> list[str]:
             if contact.verify:
                 found.append(f"'{contact.name}' ({level.name}) is an example: confirm who it reaches.")
             if not contact.mail and not contact.target:
-                found.append(f"'{contact.name}' ({level.name}) has no mail address and no target.")
+                found.append(
+                    f"'{contact.name}' ({level.name}) has no mail address and no target. Write them into "
+                    "alarms.yml, or under its key into FRONTCOUNTER_ALARM_CONTACTS_FILE."
+                )
     return found
