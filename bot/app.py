@@ -30,6 +30,7 @@ from bot.channels.parts import Parts, Platform
 from bot.channels.sites import joined_sites
 from bot.channels.telegram import Telegram
 from bot.channels.webchat import WebChat
+from bot.channels.whatsapp import WhatsApp
 from bot.core import Core, build_core
 from bot.errors import (
     BadRequestError,
@@ -71,7 +72,7 @@ def platforms(settings: Settings) -> dict[str, Platform]:
     """Every channel that is switched on, by name.
 
     Raises:
-        SettingError: a setting of a channel is wrong.
+        SettingError, ContentError: a setting or a file of a channel is wrong.
     """
     chosen: dict[str, Platform] = {"webchat": WebChat(settings)}
     if settings.telegram_token.get_secret_value():
@@ -80,6 +81,8 @@ def platforms(settings: Settings) -> dict[str, Platform]:
         chosen["messenger"] = Messenger(settings)
     if settings.instagram_token.get_secret_value():
         chosen["instagram"] = Instagram(settings)
+    if settings.whatsapp_token.get_secret_value():
+        chosen["whatsapp"] = WhatsApp(settings)
     chosen.update(joined_sites(settings))
     return chosen
 

@@ -18,6 +18,7 @@ import structlog
 from bot.assistant import Assistant, LiveContent, content_from_files
 from bot.conversations import quiet
 from bot.conversations.approval import Approvals
+from bot.conversations.approved import ApprovedTexts
 from bot.conversations.clocks import Clocks
 from bot.conversations.desk import Desk
 from bot.conversations.door import Door
@@ -70,6 +71,7 @@ class Core:
     moves: Moves
     views: Views
     approvals: Approvals
+    approved: ApprovedTexts
     surges: SurgeAnswers
     grouping: Surges
     alarms: Alarms
@@ -214,6 +216,7 @@ def build_core(settings: Settings, channels: Mapping[str, Channel]) -> Core:
         moves=Moves(store, bell, words, outbox, desk),
         views=views,
         approvals=approvals,
+        approved=ApprovedTexts(store, bell, content, limits, guard),
         surges=surges,
         grouping=grouping,
         alarms=alarms,

@@ -6,6 +6,7 @@ Standard library only. A platform's JSON never passes `channels/<platform>/`, Ra
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -14,13 +15,17 @@ from typing import Any, Literal, Protocol
 State = Literal["bot", "waiting", "human", "closed"]
 Grade = Literal["P1", "P2", "P3", "P4"]
 InboundKind = Literal[
-    "text", "button", "location", "image", "voice", "video", "sticker", "file", "unsupported", "deleted"
-]
-"""`deleted`: a person took a message back; `edit_of` says which. What was stored stays on record."""
+    "text", "button", "location", "image", "voice", "video", "sticker", "file", "contact", "unsupported",
+    "deleted", "reaction", "moved",
+]  # fmt: skip
+"""`deleted`: a person took a message back; `edit_of` says which. What was stored stays on record.
+`contact`: somebody's address card, of which nothing is kept. `reaction`, `moved`: see `ASIDE`."""
 OutboundKind = Literal["safety", "assistant", "staff", "notice"]
 Delivery = Literal["queued", "sending", "sent", "delivered", "read", "failed", "unknown", "refused"]
 Net = Literal["screen", "understanding", "asked", "fallback", "language", "staff", "clock"]
 
+ASIDE: frozenset[str] = frozenset({"reaction", "moved"})
+"""Kinds that say nothing by themselves, a sign under a message or a new number: shown, owed nothing."""
 GRADES: tuple[Grade, ...] = ("P1", "P2", "P3", "P4")
 URGENT: frozenset[str] = frozenset({"P1", "P2"})
 DELIVERY_RANK: Mapping[str, int] = {
@@ -77,6 +82,14 @@ class Incoming:
     """The number that a person typed, where the platform shows buttons as a numbered list."""
     page: str = ""
     """What the force's page around the chat is about, as its signature says. For the desk's eyes only."""
+    also: str = ""
+    """Another id of the same person there: they are known by either, whichever the platform tells."""
+    moved_to: str = ""
+    """With the kind `moved`: the id by which the person is known from now on."""
+    place: str = ""
+    """What a map calls a location that was sent. For the desk's eyes only: the person did not write it."""
+    reply_to: str | None = None
+    """The id of the message, theirs or ours, that this one answers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +104,8 @@ class Echo:
     message_id: str
     text: str = ""
     outbox_id: int | None = None
+    also: str = ""
+    """Another id of the same person there, as in `Incoming`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +113,9 @@ class Receipt:
     """A platform's word on what became of a message of ours.
 
     Where the platform says no more than a time, `message_id` is empty: everything that it took for
-    `person` until `up_to` has come so far.
+    `person` until `up_to` has come so far. Where it hands back what we gave it with the message,
+    `outbox_id` finds the row whose id on the platform nobody knows; `part` says that it was not the last
+    part of a long text. `temporary`: what failed may well arrive when it is sent once more.
     """
 
     channel: str
@@ -107,6 +124,9 @@ class Receipt:
     detail: str = ""
     person: str = ""
     up_to: datetime | None = None
+    outbox_id: int | None = None
+    part: bool = False
+    temporary: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +148,82 @@ class Control:
     ours: bool
 
 
-Arrival = Incoming | Echo | Receipt | Reach | Control
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A platform's word on an account of ours there: its quality, a limit, a text that it approved.
+
+    `account` is ours and nobody's person: a number of the platform's own, or a digest. `says` is one
+    word of the platform's, `topic` what it is about.
+    """
+
+    channel: str
+    account: str
+    topic: str
+    says: str
+    degraded: bool
+    at: datetime
+
+
+Arrival = Incoming | Echo | Receipt | Reach | Control | Standing
+
+
+Fill = Literal["", "reference", "desk", "force"]
+"""What we fill in by ourselves: the chat's reference, the desk's name, the force's."""
+PLACE = re.compile(r"\{\{(\w+)\}\}")
+"""Where something is filled into an approved text: {{1}}, or {{reference}}."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One place in an approved text. We fill it in (`fill`), or staff do, asked by `asks`."""
+
+    name: str
+    fill: Fill = ""
+    asks: str = ""
+    longest: int = 60
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovedText:
+    """A text that a platform has approved, word by word: it may leave when no other does any more."""
+
+    key: str
+    title: str
+    name: str
+    language: str
+    body: str
+    places: tuple[Place, ...] = ()
+
+    def filled(self, values: Mapping[str, str]) -> tuple[str, tuple[tuple[int, int], ...]]:
+        """The words as the person will read them, and where what staff have filled in stands in them."""
+        asked = {place.name for place in self.places if place.asks}
+        text, spans, at = "", [], 0
+        for found in PLACE.finditer(self.body):
+            text += self.body[at : found.start()]
+            if found[1] in asked:
+                spans.append((len(text), len(text) + len(values[found[1]])))
+            text += values[found[1]]
+            at = found.end()
+        return text + self.body[at:], tuple(spans)
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """How a platform is told to send an approved text: its name there, and what fills its places."""
+
+    name: str
+    language: str
+    values: tuple[tuple[str, str], ...] = ()
+    """Place and words, in the order in which they stand in the text."""
+
+    def as_json(self) -> dict[str, Any]:
+        """The same, ready for a JSON column."""
+        return {"name": self.name, "language": self.language, "values": [list(one) for one in self.values]}
+
+    @classmethod
+    def from_json(cls, body: Mapping[str, Any]) -> Template:
+        """What `as_json` made."""
+        return cls(body["name"], body["language"], tuple((place, words) for place, words in body["values"]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +241,8 @@ class Outgoing:
     """When the person last wrote, for a platform that takes a reply only for so long after it."""
     closes: bool = False
     """It is the sentence with which staff have closed the chat."""
+    template: Template | None = None
+    """It is this approved text, whose words `text` shows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +263,8 @@ class Channel(Protocol):
     to say what it is (`disclosure`); `pieces(outgoing)`, the texts as they stand there, if they are
     not the text of the row (`echoes`); `nameless_echoes`, if an echo of ours may bear an id that we were
     never told (`echoes`); `numbers(titles)`, whether buttons of these titles are shown
-    as a numbered list, so that a typed number chooses one (`choices`).
+    as a numbered list, so that a typed number chooses one (`choices`); `approved_texts`, if after the
+    window it takes these texts and no other (`approved`).
     """
 
     name: str

@@ -8,6 +8,7 @@ same in all of them (take the maximum, not the sum).
 from __future__ import annotations
 
 import asyncio
+import functools
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ from sqlalchemy import distinct, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot import metrics
+from bot.conversations import standing
 from bot.core import Core
 from bot.errors import StoreUnavailableError
 from bot.store.record import now
@@ -47,6 +49,9 @@ OUTBOX_OLDEST = _gauge("outbox_oldest_seconds", "How long the oldest reply has b
 UNREAD_MESSAGES = _gauge("messages_unread", "Messages that no turn has read for half a minute.")
 ALARMS = _gauge("alarms_open", "Alarms that nobody has settled.", ["kind"])
 OVERDUE_CLOCKS = _gauge("clocks_overdue", "Clocks that no gateway has run in time.")
+DEGRADED = _gauge(
+    "channel_degraded", "What a platform says is wrong with our account there.", ["channel", "what"]
+)
 FIGURES_AT = _gauge("figures_timestamp_seconds", "When the figures of the database were last read.")
 
 
@@ -63,7 +68,8 @@ class Monitor:
     def add_to(self, app: Sanic[Any, Any], listener: str, *, inside: bool) -> None:
         """Add the routes to a listener; /metrics only to the one `inside`."""
         app.add_route(self.healthz, "/healthz", methods=["GET"], name="healthz")
-        app.add_route(self.readyz, "/readyz", methods=["GET"], name="readyz")
+        readyz = functools.partial(self.readyz, inside=inside)
+        app.add_route(readyz, "/readyz", methods=["GET"], name="readyz")
         if inside:
             app.add_route(self.metrics, "/metrics", methods=["GET"], name="metrics")
 
@@ -78,15 +84,24 @@ class Monitor:
         """The process runs and its loop turns."""
         return json({"ok": True})
 
-    async def readyz(self, _request: Request) -> HTTPResponse:
+    async def readyz(self, _request: Request, *, inside: bool = False) -> HTTPResponse:
         """Whether this gateway should get traffic: its database answers, and it is not stopping.
 
-        Without Rasa or Redis the gateway still does its duty: only the store is vital.
+        Without Rasa or Redis the gateway still does its duty: only the store is vital. `inside` it says
+        too what the platforms find wrong with our accounts: nothing to stop for, and not for everybody.
         """
         body = await self._parts()
         is_ready = body["store"] and not self.stopping
         metrics.READY.set(is_ready)
-        return json({**body, "stopping": self.stopping}, status=200 if is_ready else 503)
+        wrong = await self._degraded() if inside and body["store"] else {}
+        return json({**body, "stopping": self.stopping, **wrong}, status=200 if is_ready else 503)
+
+    async def _degraded(self) -> dict[str, Any]:
+        try:
+            async with asyncio.timeout(READ_SECONDS), self.core.store.read() as connection:
+                return {"degraded": await standing.degraded(connection)}
+        except (StoreUnavailableError, TimeoutError):
+            return {}
 
     async def _parts(self) -> dict[str, bool]:
         core = self.core
@@ -156,6 +171,8 @@ async def _figures(connection: AsyncConnection) -> None:
         select(Alarm.kind, func.count()).where(Alarm.settled_at.is_(None)).group_by(Alarm.kind)
     )
     _set_all(ALARMS, {(kind,): number for kind, number in alarms.all()})
+    wrong = await standing.degraded(connection)
+    _set_all(DEGRADED, {(channel, what): 1 for channel, topics in wrong.items() for what in topics})
 
 
 def _queue(rows: Sequence[Any], moment: datetime) -> None:

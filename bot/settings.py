@@ -108,6 +108,18 @@ class Settings(BaseSettings):
     instagram_take_thread: bool = True
     instagram_release_thread: bool = False
 
+    whatsapp_token: SecretStr = SecretStr("")
+    """The access token of a system user who may use the WhatsApp Business Account."""
+    whatsapp_app_secret: SecretStr = SecretStr("")
+    whatsapp_verify_token: SecretStr = SecretStr("")
+    whatsapp_account_id: str = ""
+    """The id of the WhatsApp Business Account."""
+    whatsapp_phone_number_ids: Annotated[tuple[str, ...], NoDecode] = ()
+    """Meta's ids of the force's numbers, with commas between them: not the numbers themselves."""
+    whatsapp_api_url: str = "https://graph.facebook.com/v23.0"
+    whatsapp_per_second: float = Field(60.0, gt=0, le=1000)
+    """How many messages each gateway sends in a second, at most: Meta takes 80 from one number."""
+
     sites_file: Path | None = None
     """A YAML file of joined sites, in the place of the force's sites.yml."""
     site_secrets: SecretStr = SecretStr("")
@@ -148,6 +160,13 @@ class Settings(BaseSettings):
     def _split(cls, value: object) -> object:
         if isinstance(value, str):
             return tuple(part.strip().rstrip("/") for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("whatsapp_phone_number_ids", mode="before")
+    @classmethod
+    def _numbers(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(part.strip() for part in value.split(",") if part.strip())
         return value
 
     @field_validator("assistant_urls")

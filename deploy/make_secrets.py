@@ -43,6 +43,9 @@ def contents(have: Mapping[str, str]) -> dict[str, Callable[[], str]]:
         "frontcounter_instagram_token": str,
         "frontcounter_instagram_app_secret": str,
         "frontcounter_instagram_verify_token": _word,
+        "frontcounter_whatsapp_token": str,
+        "frontcounter_whatsapp_app_secret": str,
+        "frontcounter_whatsapp_verify_token": _word,
         "frontcounter_site_secrets": str,
         "frontcounter_smtp_password": str,
     }

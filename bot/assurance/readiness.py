@@ -37,6 +37,7 @@ from bot.assurance.findings import (
 )
 from bot.assurance.ready_people import stored_findings
 from bot.channels.parts import Platform
+from bot.conversations import standing
 from bot.errors import ContentError, SettingError
 from bot.handover import alarms
 from bot.services import model_path
@@ -355,6 +356,10 @@ def security_findings(settings: Settings, platforms: Mapping[str, Platform]) -> 
             "FRONTCOUNTER_INSTAGRAM_VERIFY_TOKEN", settings.instagram_verify_token.get_secret_value(),
             "instagram" in platforms,
         ),
+        "whatsapp": (
+            "FRONTCOUNTER_WHATSAPP_VERIFY_TOKEN", settings.whatsapp_verify_token.get_secret_value(),
+            "whatsapp" in platforms,
+        ),
         "alarm-webhook": (
             "FRONTCOUNTER_ALARM_WEBHOOK_SECRET", settings.alarm_webhook_secret.get_secret_value(),
             bool(settings.alarm_webhook_url),
@@ -421,6 +426,14 @@ async def channel_findings(around: Surroundings) -> AsyncIterator[Finding]:
                 f"channel.{name}", CHANNELS, f"The channel {name} cannot be reached: {answer.rstrip('.')}.",
                 "Check its token and address, and the way out of this network.", "Operator",
             )  # fmt: skip
+    async with around.store.read() as connection:
+        wrong = await standing.degraded(connection)
+    for name, topics in wrong.items():
+        yield Finding(
+            f"standing.{name}", CHANNELS,
+            f"The platform of {name} finds something wrong with the account: {', '.join(topics)}.",
+            "Look at the account at the platform, and mend what it names.", "Administrator", False,
+        )  # fmt: skip
     settings = around.settings
     expected = await asyncio.to_thread(_expected_release, settings.models)
     loaded = await asyncio.gather(

@@ -33,6 +33,7 @@ def faults(settings: Settings) -> Iterator[str]:
     """Everything that is wrong, each as a sentence."""
     from bot import practice
     from bot.assistant import content_from_files, sources
+    from bot.channels.whatsapp import texts
     from bot.conversations.samples import setting as daily_sample
     from bot.handover.clock import ReplyLimits
     from bot.handover.incident import IncidentRule
@@ -45,7 +46,12 @@ def faults(settings: Settings) -> Iterator[str]:
     except ContentError as error:
         sound = False
         yield str(error)
-    for fault in (*sources.faults(settings.data), *sources.faults_of_replies(settings.force)):
+    files = (
+        *sources.faults(settings.data),
+        *sources.faults_of_replies(settings.force),
+        *texts.faults(settings.force),
+    )
+    for fault in files:
         sound = False
         yield fault
     if not sound:

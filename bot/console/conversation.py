@@ -25,6 +25,8 @@ from bot.handover.queue import may_open
 from bot.handover.sensitive import Reader, Sensitive, must_have_reason, opened_by
 from bot.messages import GRADES, Grade
 
+PLACES = "place-"
+"""How the fields begin that fill the places of an approved text."""
 DONE = {
     "claim": "You have this chat now. The assistant is quiet.",
     "accept": "You have this chat now.",
@@ -45,6 +47,7 @@ DONE = {
     "label": "The labels were changed.",
     "reply": "The reply is on its way.",
     "draft": "The text is in your reply. Read it before you send it.",
+    "approved-text": "The text is on its way.",
     "ask": "Your reply waits for a second person.",
     "approve": "The reply is on its way.",
     "approval-return": "The reply went back to its writer.",
@@ -71,6 +74,7 @@ def add(routes: Routes) -> None:
     routes.post(f"{chat}/take-over", take_over, SUPERVISOR)
     routes.post(f"{chat}/reply", reply, ANSWERING)
     routes.post(f"{chat}/again/<outbox_id:int>", again, ANSWERING)
+    routes.post(f"{chat}/approved-text", approved_text, ANSWERING)
     routes.post(f"{chat}/note", note, ANSWERING)
     routes.post(f"{chat}/transfer", transfer, ANSWERING)
     routes.post(f"{chat}/release", release, ANSWERING)
@@ -118,7 +122,7 @@ async def _read(visit: Visit, conversation_id: int) -> dict[str, Any]:
         "lines": lines,
         "can": what_can(row, actor),
         "seen": max((line.id for line in lines if line.side == "person"), default=0),
-        "shape": f"{shape_of(row)}-{facts['stands'].mark}-{written['left_mark']}",
+        "shape": f"{shape_of(row)}-{facts['stands'].mark}-{written['left_mark']}-{facts['reply_too_late']}",
         **written,
         "card": content.cards.get(row.category) if row.category else None,
         "safe_hint": hidden,
@@ -275,6 +279,20 @@ async def again(visit: Visit, conversation_id: int, outbox_id: int) -> HTTPRespo
     """Send a reply of unknown or failed fate once more."""
     desk = visit.core.desk
     return await act(visit, conversation_id, lambda: desk.send_again(outbox_id, visit.actor), "again")
+
+
+async def approved_text(visit: Visit, conversation_id: int) -> HTTPResponse:
+    """Send a text that the platform has approved. What is typed as a reply stays where it is."""
+    key, names = visit.field("key", 64), list(visit.request.form or {})
+    given = {name.removeprefix(PLACES): visit.field(name, 500) for name in names if name.startswith(PLACES)}
+    epoch, seen = visit.maybe_whole("epoch"), visit.maybe_whole("seen")
+    texts = visit.core.approved
+    return await act(
+        visit,
+        conversation_id,
+        lambda: texts.send(conversation_id, visit.actor, key, given, seen=seen, epoch=epoch),
+        "approved-text",
+    )
 
 
 async def note(visit: Visit, conversation_id: int) -> HTTPResponse:

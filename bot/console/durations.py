@@ -29,3 +29,11 @@ def how_long(seconds: float) -> str:
     if minutes < 1:
         return "under 1 min"
     return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def left_until(at: datetime | None) -> str:
+    """How long is left until then, rounded up: with nothing left it is over."""
+    if at is None:
+        return ""
+    minutes = max(0, -int(-(at - now()).total_seconds() // 60))
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"

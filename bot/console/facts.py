@@ -33,6 +33,10 @@ async def read_facts(
         "told": told,
         "reply_until": None if row.state == "closed" else limits.reply_until(row),
         "reply_too_late": (until := limits.reply_until(row)) is not None and until <= now(),
+        "approved_only": limits.approved_texts(row) is not None,
+        "approved_texts": [
+            (text, core.approved.shown(text, row.reference)) for text in core.approved.offered(row)
+        ],
         "waived": told is not None and await is_waived(connection, row.id),
         "incident_example": limits.rule.example,
         "agencies": {

@@ -18,7 +18,7 @@ from jinja2 import (
 )
 
 from bot.accounts import ANSWERS, PARTS, Member, Session
-from bot.console.durations import due_in, how_long
+from bot.console.durations import due_in, how_long, left_until
 from bot.core import Core
 from bot.handover.incident import first_report
 from bot.practice import Practice
@@ -62,8 +62,11 @@ KINDS = {
     "video": "sent a video (not opened)",
     "sticker": "sent a sticker (not opened)",
     "file": "sent a file (not opened)",
+    "contact": "shared a contact (not kept)",
     "unsupported": "sent something that cannot be shown",
     "deleted": "took a message back",
+    "reaction": "reacted",
+    "moved": "has a new number or name there; the chat goes on",
 }
 STAFF_STATES = {
     "invited": "Invited",
@@ -115,6 +118,7 @@ class Pages:
             team_name=self.team_name,
             staff_state=state_of,
             due_in=due_in,
+            left_until=left_until,
             how_long=how_long,
             is_late=lambda at: at is not None and at <= now(),
             incident_due=self.incident_due,

@@ -21,6 +21,7 @@ from bot.conversations.calls import Call
 from bot.conversations.closing import Closing
 from bot.conversations.limits import Limits, wake
 from bot.conversations.outbox import OutboxSender
+from bot.conversations.outgoing import template_of
 from bot.conversations.words import Words
 from bot.errors import (
     AssistantUnavailableError,
@@ -131,7 +132,7 @@ class Desk:
         Raises:
             StaleError: the caller does not own the conversation (any more), or the page is behind.
             GuardedError: it holds what must not leave, and there is no reason.
-            RefusedError: there is nothing to send, or too much.
+            RefusedError: there is nothing to send, or too much, or the platform takes no words any more.
         """
         text = text.strip()
         if not text:
@@ -144,6 +145,7 @@ class Desk:
             if row.state != "human" or row.owner_id != actor.staff_id:
                 raise StaleError("You do not have this chat. Your text is kept here, not sent.")
             await drafts.must_be_current(connection, row, seen=seen, epoch=epoch)
+            self._limits.must_take_words(row)
             findings = outbound.decide(found, row.grade, override)
             content, rule = self._words.content.current, Rule.of(self._words.content.current.teams)
             outbox_id = None
@@ -179,9 +181,13 @@ class Desk:
             pressed = await connection.execute(select(Outbox.detail).where(Outbox.id == outbox_id))
             if pressed.scalar_one() == SENT_AGAIN:
                 raise RefusedError("This reply was sent again already.")
+            template = await template_of(connection, old)
+            if template is None:
+                self._limits.must_take_words(row)
             again = await add_outbox(
-                connection, row, "staff", old.text, epoch=row.epoch, author_id=actor.staff_id
-            )
+                connection, row, "staff", old.text, epoch=row.epoch, author_id=actor.staff_id,
+                template=template,
+            )  # fmt: skip
             await quiet.watch(connection, row, self._words.content.current.clock)
             await connection.execute(update(Outbox).where(Outbox.id == outbox_id).values(detail=SENT_AGAIN))
             await add_audit(

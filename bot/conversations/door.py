@@ -12,23 +12,25 @@ import secrets
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import structlog
-from sqlalchemy import Row, bindparam, func, insert, or_, select, text, update
+from sqlalchemy import Row, bindparam, insert, select, text, update
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot import metrics
-from bot.conversations import choices, echoes, phrases, reach, receipts, routing
+from bot.conversations import aside, choices, echoes, people, phrases, reach, receipts, routing, standing
 from bot.conversations.limits import Limits
 from bot.conversations.outgoing import OwnWords
 from bot.conversations.plan import SendInStore
+from bot.conversations.stored import already_stored, changes_nothing, is_only_shown, store_message
 from bot.conversations.words import Words
 from bot.errors import SendError, StoreUnavailableError
 from bot.handover import measures, ownership
 from bot.messages import (
+    ASIDE,
     DOOR,
     URGENT,
     Arrival,
@@ -41,6 +43,7 @@ from bot.messages import (
     Outgoing,
     Reach,
     Receipt,
+    Standing,
     is_higher,
 )
 from bot.store import Bell, Store
@@ -51,9 +54,8 @@ from bot.store.record import (
     is_sqlite,
     now,
     table,
-    upsert,
 )
-from bot.store.tables import Conversation, Message, Person
+from bot.store.tables import Conversation, Message
 
 log = structlog.get_logger(__name__)
 
@@ -67,15 +69,7 @@ PATIENCE_SECONDS = 3.0
 TRIES = 4
 _REFERENCE_LETTERS = "23456789BCDFGHJKMNPQRSTVWXZ"
 
-_conversation, _message, _person = table(Conversation), table(Message), table(Person)
-_STORED = select(_message.c.id, _message.c.conversation_id).where(
-    _message.c.channel == bindparam("channel"), _message.c.platform_id == bindparam("platform_id")
-)
-_PERSON = select(_person).where(
-    _person.c.channel == bindparam("channel"), _person.c.platform_id == bindparam("platform_id")
-)
-# NO KEY: a foreign key's own check of this row, in a turn under way, must not wait for us.
-_LOCK_PERSON = _PERSON.with_for_update(key_share=True)
+_conversation, _message = table(Conversation), table(Message)
 _OPEN_CONVERSATION = select(_conversation).where(
     # In these very words, or SQLite would not know that the index of open conversations serves.
     text("conversation.state != 'closed'"),
@@ -92,7 +86,6 @@ _RECENT = (
     .order_by(_message.c.id.desc())
     .limit(JOIN_MESSAGES)
 )
-_ADD_MESSAGE: dict[str, Any] = {}
 
 
 class DoorClosedError(StoreUnavailableError):
@@ -239,6 +232,8 @@ class Door:
                             await reach.take(connection, arrival)
                         elif isinstance(arrival, Control):
                             await routing.take(connection, arrival, self._words)
+                        elif isinstance(arrival, Standing):
+                            await standing.take(connection, arrival)
                         else:
                             await receipts.take(connection, arrival)
             except DBAPIError as error:
@@ -254,10 +249,15 @@ class Door:
         if stored is not None:
             batch.accepted.append(Accepted(*stored, repeated=True))
             return
-        person = await _lock_person(connection, incoming)
+        if incoming.kind in ASIDE:
+            shown = await aside.keep(connection, incoming)
+            message_id, conversation_id = shown or (None, None)
+            batch.accepted.append(Accepted(message_id, conversation_id, repeated=shown is None))
+            return
+        person = await people.lock(connection, incoming)
         # A picture without words says as little as the word that takes it back.
         is_edit = incoming.edit_of is not None and incoming.kind != "deleted"
-        if is_edit and await _changes_nothing(connection, incoming, person):
+        if is_edit and await changes_nothing(connection, incoming, person):
             batch.accepted.append(Accepted(None, None, repeated=True))
             return
         if person.left_at is not None:
@@ -415,7 +415,7 @@ class Door:
         row = await ownership.get(connection, conversation_id)
         if row.state == "human":
             return
-        key = {"location": "location_received", "unsupported": "cannot_open"}.get(
+        key = {"location": "location_received", "unsupported": "cannot_open", "contact": "cannot_open"}.get(
             incoming.kind, f"cannot_open_{incoming.kind}"
         )
         if not incoming.text.strip():
@@ -491,17 +491,8 @@ def keepable(arrival: Arrival) -> Arrival:
     return replace(arrival, **changed) if changed else arrival  # type: ignore[arg-type]
 
 
-def is_only_shown(incoming: Incoming) -> bool:
-    """Whether a message is for the desk's eyes only, and nothing is said to it.
-
-    A new version without words, such as a position that moves: what there is to say was said to the
-    first one, and these may come every few seconds for hours.
-    """
-    return incoming.edit_of is not None and not incoming.text.strip()
-
-
 def _person_of(arrival: Arrival) -> str:
-    return "" if isinstance(arrival, Receipt) else arrival.person
+    return "" if isinstance(arrival, Receipt | Standing) else arrival.person
 
 
 def _best_of_each(hits: Sequence[Hit]) -> tuple[Hit, ...]:
@@ -516,95 +507,3 @@ def _best_of_each(hits: Sequence[Hit]) -> tuple[Hit, ...]:
 def new_reference() -> str:
     """A chat reference that nobody takes for a crime number: FC- and eight letters or digits."""
     return "FC-" + "".join(secrets.choice(_REFERENCE_LETTERS) for _ in range(8))
-
-
-async def already_stored(connection: AsyncConnection, incoming: Incoming) -> tuple[int, int] | None:
-    """The ids of the stored message and its conversation, if this platform id arrived before."""
-    found = await connection.execute(
-        _STORED, {"channel": incoming.channel, "platform_id": incoming.message_id}
-    )
-    row = found.one_or_none()
-    return None if row is None else (row[0], row[1])
-
-
-async def _changes_nothing(connection: AsyncConnection, incoming: Incoming, person: Row[Any]) -> bool:
-    """Whether an edit says what the newest version on record says already.
-
-    Platforms call it an edit too when they add something to a message (a preview, a sign).
-    """
-    found = await connection.execute(
-        select(Message.text, Message.latitude, Message.longitude)
-        .where(
-            # Of this person alone, by the index: to look through everybody's would hold up everybody.
-            Message.person_id == person.id,
-            Message.channel == incoming.channel,
-            or_(Message.platform_id == incoming.edit_of, Message.edit_of == incoming.edit_of),
-        )
-        .order_by(Message.id.desc())
-        .limit(1)
-    )
-    newest = found.one_or_none()
-    return newest is not None and tuple(newest) == (incoming.text, incoming.latitude, incoming.longitude)
-
-
-async def _lock_person(connection: AsyncConnection, incoming: Incoming) -> Row[Any]:
-    query = _PERSON if is_sqlite(connection) else _LOCK_PERSON
-    who = {"channel": incoming.channel, "platform_id": incoming.person}
-    found = (await connection.execute(query, who)).one_or_none()
-    if found is not None:
-        return found
-    await connection.execute(
-        upsert(connection, Person)
-        .values(**who, name=incoming.name, blocked=False, created_at=now())
-        .on_conflict_do_nothing(index_elements=["channel", "platform_id"])
-    )
-    return (await connection.execute(query, who)).one()
-
-
-async def store_message(
-    connection: AsyncConnection,
-    incoming: Incoming,
-    person: Row[Any],
-    conversation: Row[Any],
-    hits: Sequence[Hit],
-) -> int | None:
-    """Keep one message; None when its platform id is kept already (unique index)."""
-    stamp = incoming.platform_time or now()
-    values = {
-        "conversation_id": conversation.id,
-        "person_id": person.id,
-        "channel": incoming.channel,
-        "platform_id": incoming.message_id,
-        "kind": incoming.kind,
-        "text": incoming.text,
-        "edit_of": incoming.edit_of,
-        "button": await choices.payload_of(connection, conversation.id, incoming.button),
-        "latitude": incoming.latitude,
-        "longitude": incoming.longitude,
-        "platform_time": stamp,
-        "platform_sequence": incoming.platform_sequence,
-        "received_at": now(),
-        # Without the platform's word on when it was written, it was written now.
-        "late": incoming.platform_time is not None and await _is_late(connection, conversation.id, stamp),
-        "handled": is_only_shown(incoming),
-        "hits": [
-            {"category": h.category, "grade": h.grade, "net": h.net, "words": list(h.words)} for h in hits
-        ],
-    }
-    dialect = connection.dialect.name
-    if dialect not in _ADD_MESSAGE:
-        _ADD_MESSAGE[dialect] = (
-            upsert(connection, Message)
-            .on_conflict_do_nothing(index_elements=["channel", "platform_id"])
-            .returning(Message.id)
-        )
-    return (await connection.execute(_ADD_MESSAGE[dialect], values)).scalar_one_or_none()
-
-
-async def _is_late(connection: AsyncConnection, conversation_id: int, stamp: datetime) -> bool:
-    """Whether a message written after this one has arrived before it."""
-    newest = await connection.execute(
-        select(func.max(Message.platform_time)).where(Message.conversation_id == conversation_id)
-    )
-    latest = newest.scalar_one_or_none()
-    return latest is not None and latest > stamp

@@ -9,6 +9,7 @@ outside our desk: the assistant falls silent.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -16,6 +17,7 @@ from sqlalchemy import ColumnElement, Row, insert, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.conversations.outgoing import OwnWords, flat
+from bot.conversations.people import is_known_as
 from bot.conversations.receipts import advance
 from bot.handover import ownership
 from bot.messages import DOOR, Echo
@@ -30,6 +32,9 @@ SAME_TEXT_WITHIN = timedelta(minutes=2)
 async def take(connection: AsyncConnection, echo: Echo, own: OwnWords) -> None:
     """Look at an echo when it arrives."""
     conversation = await open_conversation(connection, echo.channel, echo.person)
+    if conversation is None and echo.also:
+        echo = replace(echo, person=echo.also, also="")
+        conversation = await open_conversation(connection, echo.channel, echo.person)
     # Looked at before the ids: a send that ends between the two looks is then found by its id.
     under_way = conversation is not None and await _under_way(connection, conversation.id)
     if await _is_ours(connection, echo) or conversation is None:
@@ -157,8 +162,7 @@ async def open_conversation(connection: AsyncConnection, channel: str, person: s
         select(Conversation.id)
         .join(Person, Person.id == Conversation.person_id)
         .where(
-            Person.channel == channel,
-            Person.platform_id == person,
+            is_known_as(channel, person),
             Conversation.state != "closed",
         )
     )

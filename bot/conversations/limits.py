@@ -17,11 +17,11 @@ from sqlalchemy import Row, and_, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.assistant.content import Content, LiveContent
-from bot.errors import ContentError
+from bot.errors import ContentError, RefusedError
 from bot.handover import ownership
 from bot.handover.clock import ReplyLimits
 from bot.handover.incident import IncidentRule, is_waived, reported_at
-from bot.messages import CLOCK, URGENT, Actor, Channel
+from bot.messages import CLOCK, URGENT, Actor, ApprovedText, Channel
 from bot.store import Store
 from bot.store.record import add_audit, add_due, add_event, change_conversation, now, upsert
 from bot.store.tables import CallBack, Conversation, Due, Message
@@ -31,6 +31,10 @@ log = structlog.get_logger(__name__)
 OPEN_STATES = ("bot", "waiting", "human")
 AT_ONCE = 200
 """Chats that one sweep puts right; the next one goes on."""
+TOO_LATE = (
+    "{title} takes no reply of your own now: this person last wrote more than 24 hours ago. "
+    "Your text is kept here, not sent. Send one of the approved texts, or wait until they write."
+)
 
 
 class Limits:
@@ -140,6 +144,26 @@ class Limits:
         window = reply_window(self._channels.get(row.channel))
         until: datetime | None = None if window is None else row.last_inbound_at + window
         return until
+
+    def approved_texts(self, row: Row[Any]) -> tuple[ApprovedText, ...] | None:
+        """What its platform takes after that, and nothing else; None: there it knows no such texts."""
+        return self.texts_of(row.channel)
+
+    def texts_of(self, channel: str) -> tuple[ApprovedText, ...] | None:
+        """The same, by the name of the channel."""
+        texts = getattr(self._channels.get(channel), "approved_texts", None)
+        return texts if isinstance(texts, tuple) else None
+
+    def must_take_words(self, row: Row[Any]) -> None:
+        """Words of staff's own may leave.
+
+        Raises:
+            RefusedError: the platform takes only texts that it has approved by now.
+        """
+        until = self.reply_until(row)
+        if until is not None and until <= now() and self.approved_texts(row) is not None:
+            title = getattr(self._channels.get(row.channel), "title", row.channel)
+            raise RefusedError(TOO_LATE.format(title=title))
 
     async def _owe_within_window(self, connection: AsyncConnection, row: Row[Any]) -> None:
         window = reply_window(self._channels.get(row.channel))

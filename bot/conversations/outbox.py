@@ -35,12 +35,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot import metrics
 from bot.conversations import disclosure
-from bot.conversations.outgoing import outgoing_of
+from bot.conversations.outgoing import outgoing_of, template_of
 from bot.conversations.receipts import advance
 from bot.conversations.words import Words
 from bot.errors import RejectedError, RetryLaterError, StoreUnavailableError, UnsureError
 from bot.handover import ownership
-from bot.messages import CLOCK, URGENT, Button, Channel, Hit, Sent
+from bot.messages import CLOCK, URGENT, Button, Channel, Hit, Sent, Template
 from bot.store import Bell, Store
 from bot.store.bell import wait_any
 from bot.store.record import (
@@ -126,6 +126,8 @@ class _Ready:
     closes: bool = False
     has_left: bool = False
     """They blocked us on their platform."""
+    template: Template | None = None
+    """It is this text, which the platform has approved."""
 
 
 class OutboxSender:
@@ -318,13 +320,15 @@ class OutboxSender:
         return _Ready(
             row, platform_id, attempt_id, row.attempts + 1, text, wrote_at,
             closes=row.kind == "notice" and state == "closed", has_left=left_at is not None,
+            template=await template_of(connection, row),
         )  # fmt: skip
 
     async def _send(self, channel: Channel, ready: _Ready) -> None:
         row = ready.row
         outgoing = outgoing_of(
-            row, self._words.content.current, text=ready.text, wrote_at=ready.wrote_at, closes=ready.closes
-        )
+            row, self._words.content.current, text=ready.text, wrote_at=ready.wrote_at,
+            closes=ready.closes, template=ready.template,
+        )  # fmt: skip
         try:
             if ready.has_left and row.kind != "safety":
                 # Safety words are tried all the same: the platform's word may be out of date.

@@ -6,11 +6,13 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row
+from sqlalchemy import Row, select
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.assistant.content import Content
 from bot.conversations.words import Words
-from bot.messages import Button, Channel, Outgoing
+from bot.messages import Button, Channel, Outgoing, Template
+from bot.store.tables import OutboxTemplate
 
 
 def outgoing_of(
@@ -20,6 +22,7 @@ def outgoing_of(
     text: str | None = None,
     wrote_at: datetime | None = None,
     closes: bool = False,
+    template: Template | None = None,
 ) -> Outgoing:
     """What leaves for one row; `text`, if it is not the row's own any more."""
     return Outgoing(
@@ -34,7 +37,17 @@ def outgoing_of(
         parts_sent=row.parts_sent or 0,
         wrote_at=wrote_at,
         closes=closes,
+        template=template,
     )
+
+
+async def template_of(connection: AsyncConnection, row: Row[Any]) -> Template | None:
+    """The approved text that a row is, as its platform knows it; None: it is words of our own."""
+    if row.kind != "staff":
+        return None
+    found = await connection.execute(select(OutboxTemplate.body).where(OutboxTemplate.outbox_id == row.id))
+    body = found.scalar_one_or_none()
+    return None if body is None else Template.from_json(body)
 
 
 class OwnWords:

@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import Row, exists, or_, true, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from bot.conversations.people import is_known_as
 from bot.messages import Incoming, Reach
 from bot.store.record import now
 from bot.store.tables import Message, Person
@@ -22,8 +23,7 @@ async def take(connection: AsyncConnection, reach: Reach) -> None:
     await connection.execute(
         update(Person)
         .where(
-            Person.channel == reach.channel,
-            Person.platform_id == reach.person,
+            is_known_as(reach.channel, reach.person),
             or_(Person.reach_at.is_(None), Person.reach_at <= reach.at),
             true() if reach.reachable else ~wrote_later,
         )

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Update, bindparam, exists, func, select, update
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import Update, bindparam, exists, func, select, true, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from bot.messages import DELIVERY_RANK, Receipt
-from bot.store.record import add_event, now, table
+from bot.conversations.people import is_known_as
+from bot.messages import CLOCK, DELIVERY_RANK, Button, Receipt
+from bot.store.record import add_audit, add_event, add_outbox, lock_conversation, now, table
 from bot.store.tables import Attempt, Conversation, Outbox, Person
+
+LONGEST_PAUSE_SECONDS = 300.0
 
 _outbox = table(Outbox)
 _FIND = select(_outbox.c.id, _outbox.c.conversation_id, _outbox.c.state).where(
@@ -34,10 +40,69 @@ async def take(connection: AsyncConnection, receipt: Receipt) -> bool:
     if receipt.up_to is not None:
         return await _take_up_to(connection, receipt)
     which = {"channel": receipt.channel, "platform_id": receipt.message_id}
-    found = (await connection.execute(_FIND, which)).one_or_none()
+    found: Any = (await connection.execute(_FIND, which)).one_or_none()
+    values: dict[str, object] = {}
+    if found is None and receipt.outbox_id is not None:
+        found = await _by_its_mark(connection, receipt)
+        # Of a long text the row keeps the last part's id.
+        values = {} if receipt.part else {"platform_id": receipt.message_id}
     if found is None or DELIVERY_RANK[receipt.state] <= DELIVERY_RANK[found.state]:
         return False
-    return await advance(connection, found.id, found.conversation_id, receipt.state, receipt.detail)
+    moved = await advance(
+        connection, found.id, found.conversation_id, receipt.state, receipt.detail, **values
+    )
+    if moved and receipt.temporary:
+        await _once_more(connection, found.id)
+    return moved
+
+
+async def _by_its_mark(connection: AsyncConnection, receipt: Receipt) -> Any:
+    """The row that a platform names by the mark that we gave it: its id there may not be known yet.
+
+    A part of a long text tells only that the whole did not arrive.
+    """
+    if receipt.part and receipt.state != "failed":
+        return None
+    # A row with an id of its own is told of by that: this may be of an attempt that it has outlived.
+    unknown = _outbox.c.platform_id.is_(None)
+    found = await connection.execute(
+        select(_outbox.c.id, _outbox.c.conversation_id, _outbox.c.state).where(
+            _outbox.c.id == receipt.outbox_id,
+            _outbox.c.channel == receipt.channel,
+            true() if receipt.part else unknown,
+        )
+    )
+    return found.one_or_none()
+
+
+async def _once_more(connection: AsyncConnection, outbox_id: int) -> None:
+    """Words for somebody in danger that did not arrive leave again: a repeat is allowed, a gap is not."""
+    row = (await connection.execute(select(_outbox).where(_outbox.c.id == outbox_id))).one()
+    if row.kind != "safety":
+        return
+    conversation = await lock_conversation(connection, row.conversation_id)
+    if conversation is None:
+        return
+    lost = await connection.execute(
+        select(func.count()).where(
+            Outbox.conversation_id == row.conversation_id,
+            Outbox.kind == "safety",
+            Outbox.category == row.category,
+            Outbox.state == "failed",
+            Outbox.created_at > now() - timedelta(hours=1),
+        )
+    )
+    again = await add_outbox(
+        connection, conversation, "safety", row.text, epoch=conversation.epoch,
+        buttons=[Button(b["title"], b["payload"]) for b in row.buttons],
+        category=row.category, grade=row.grade, turn=row.turn,
+    )  # fmt: skip
+    # A platform that fails them each time is not flooded.
+    pause = timedelta(seconds=min(LONGEST_PAUSE_SECONDS, 2.0 ** int(lost.scalar_one())))
+    await connection.execute(update(Outbox).where(Outbox.id == again).values(not_before=now() + pause))
+    await add_audit(
+        connection, CLOCK, "safety.again", conversation.id, conversation.epoch, outbox=outbox_id, again=again
+    )
 
 
 async def _take_up_to(connection: AsyncConnection, receipt: Receipt) -> bool:
@@ -55,8 +120,7 @@ async def _take_up_to(connection: AsyncConnection, receipt: Receipt) -> bool:
         .join(Conversation, Conversation.id == Outbox.conversation_id)
         .join(Person, Person.id == Conversation.person_id)
         .where(
-            Person.channel == receipt.channel,
-            Person.platform_id == receipt.person,
+            is_known_as(receipt.channel, receipt.person),
             Outbox.state.in_(known),
             began,
         )

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from bot.store.tables import Conversation, Message, Note, Outbox, Staff
+from bot.store.tables import Conversation, Message, Note, Outbox, OutboxTemplate, Staff
 
+QUOTED = 80
+"""Letters shown of the line that another one answers."""
 PUBLIC_STATES = ("sent", "delivered", "read")
 
 
@@ -42,6 +44,12 @@ class Line:
     hits: tuple[dict[str, Any], ...] = ()
     decision: dict[str, Any] = field(default_factory=dict)
     platform_id: str | None = None
+    place: str | None = None
+    """What a map calls the location."""
+    reply_to: str | None = None
+    """The first words of the line that this one answers, where the platform says which."""
+    approved: bool = False
+    """A text that the platform has approved, word by word."""
 
 
 async def read_transcript(
@@ -64,16 +72,20 @@ async def read_transcript(
                     "person", m.id, m.text, m.platform_time, conversation_id, kind=m.kind,
                     late=m.late, edited=m.edit_of is not None, latitude=m.latitude, longitude=m.longitude,
                     hits=tuple(m.hits or ()), decision=m.decision or {}, platform_id=m.platform_id,
+                    place=m.place, reply_to=m.reply_to,
                 ),
             )
         )  # fmt: skip
     sent = await connection.execute(
-        select(Outbox.__table__, Staff.name.label("author"))
+        select(Outbox.__table__, Staff.name.label("author"), OutboxTemplate.outbox_id.label("template_id"))
         .outerjoin(Staff, Staff.id == Outbox.author_id)
+        .outerjoin(OutboxTemplate, OutboxTemplate.outbox_id == Outbox.id)
         .where(Outbox.conversation_id == conversation_id)
     )
     for o in sent:
-        lines.append(((o.created_at, 1, 0, o.id), _outbox_line(o, o.author)))
+        lines.append(
+            ((o.created_at, 1, 0, o.id), _outbox_line(o, o.author, approved=o.template_id is not None))
+        )
     if notes:
         written = await connection.execute(
             select(Note.__table__, Staff.name.label("author"))
@@ -83,10 +95,24 @@ async def read_transcript(
         for n in written:
             line = Line("note", n.id, n.text, n.created_at, conversation_id, author=n.author)
             lines.append(((n.created_at, 2, 0, n.id), line))
-    return [line for _, line in sorted(lines, key=lambda pair: pair[0])]
+    return _quoted([line for _, line in sorted(lines, key=lambda pair: pair[0])])
 
 
-def _outbox_line(row: Any, author: str | None) -> Line:
+def _quoted(lines: list[Line]) -> list[Line]:
+    """Put the words in the place of the id of what a line answers; nothing where we do not know them."""
+    said = {line.platform_id: line.text for line in lines if line.platform_id and line.text}
+    return [
+        line if line.reply_to is None else replace(line, reply_to=_short(said.get(line.reply_to, "")))
+        for line in lines
+    ]
+
+
+def _short(text: str) -> str | None:
+    flat = " ".join(text.split())
+    return (flat if len(flat) <= QUOTED else flat[: QUOTED - 1].rstrip() + "\u2026") or None
+
+
+def _outbox_line(row: Any, author: str | None, *, approved: bool = False) -> Line:
     return Line(
         row.kind,
         row.id,
@@ -99,6 +125,8 @@ def _outbox_line(row: Any, author: str | None) -> Line:
         buttons=tuple({"title": b["title"], "token": f"{row.id}.{i}"} for i, b in enumerate(row.buttons)),
         slug=row.slug,
         category=row.category,
+        platform_id=row.platform_id,
+        approved=approved,
     )
 
 

@@ -28,8 +28,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.types import Text
 
-from bot.messages import Actor, Button, OutboundKind
-from bot.store.tables import Audit, Base, Conversation, Due, Event, Outbox
+from bot.messages import Actor, Button, OutboundKind, Template
+from bot.store.tables import Audit, Base, Conversation, Due, Event, Outbox, OutboxTemplate
 
 
 def table(of: type[Base]) -> Table:
@@ -223,6 +223,7 @@ async def add_outbox(
     grade: str | None = None,
     turn: str | None = None,
     author_id: int | None = None,
+    template: Template | None = None,
 ) -> int:
     """Put one message in line to be sent. Returns its id: the order within the conversation."""
     moment = now()
@@ -246,6 +247,9 @@ async def add_outbox(
         },
     )
     outbox_id = int(result.scalar_one())
+    if template is not None:
+        values = {"outbox_id": outbox_id, "body": template.as_json()}
+        await connection.execute(insert(OutboxTemplate).values(**values))
     await add_event(connection, conversation.id, "outbox.queued", {"outbox": outbox_id})
     return outbox_id
 

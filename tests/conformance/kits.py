@@ -13,17 +13,19 @@ from typing import Any
 
 from tests.meta.serving import MetaSide, meta_side
 from tests.webhook.serving import site_side
+from tests.whatsapp.serving import whatsapp_side
 
 Kit = Callable[..., AbstractContextManager[MetaSide]]
 
 KITS: Mapping[str, Kit] = {
     "messenger": functools.partial(meta_side, "messenger"),
     "instagram": functools.partial(meta_side, "instagram"),
+    "whatsapp": whatsapp_side,
     "site": site_side,
 }
 
-WITHOUT_WINDOW = frozenset({"site"})
-"""Channels on which a reply may leave at any time."""
+HUMAN_AGENT = ("instagram", "messenger")
+"""Platforms that may let staff answer for longer than the assistant."""
 
 
 def serve(name: str, database_url: str, gateways: int = 1, **values: Any) -> AbstractContextManager[MetaSide]:

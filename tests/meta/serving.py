@@ -9,7 +9,7 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import httpx
 
@@ -36,6 +36,13 @@ def settings_of(app: App, api: str, **values: Any) -> dict[str, Any]:
     return {**given, **{f"{name}_{key}": value for key, value in values.items()}}
 
 
+class Somebody(Protocol):
+    """A person of a platform, as our own record knows them."""
+
+    @property
+    def id(self) -> str: ...
+
+
 @dataclass(slots=True)
 class MetaSide(Side):
     """Messenger or Instagram, and what a test does there."""
@@ -60,20 +67,20 @@ class MetaSide(Side):
         answer = self.http.post("/control/webhooks", json={"events": list(given), **options})
         assert answer.status_code == 200, answer.text
 
-    def state(self, person: Writer | None = None) -> Json:
+    def state(self, person: Somebody | None = None) -> Json:
         """What the platform has seen so far, of one person or of all."""
         query = {} if person is None else {"person": person.id}
         return dict(self.http.get("/control/state", params=query).json())
 
-    def sent(self, person: Writer) -> list[Json]:
+    def sent(self, person: Somebody) -> list[Json]:
         """The messages that reached a person, in order."""
         return list(self.state(person)["messages"])
 
-    def texts(self, person: Writer) -> list[str]:
+    def texts(self, person: Somebody) -> list[str]:
         """Their texts."""
         return [message["text"] for message in self.sent(person)]
 
-    def hears(self, person: Writer, part: str, times: int = 1) -> Json:
+    def hears(self, person: Somebody, part: str, times: int = 1) -> Json:
         """Wait until a person has got a message with these words in it, so often; return the last."""
 
         def found() -> list[Json]:
@@ -87,11 +94,11 @@ class MetaSide(Side):
         left = "/control/pending"
         self.until(lambda: self.http.get(left).json()["pending"] == 0, "the webhooks to be taken")
 
-    def calls(self, person: Writer, path: str = "me/messages") -> list[Json]:
+    def calls(self, person: Somebody, path: str = "me/messages") -> list[Json]:
         """The calls of one path that were about a person; sender actions are no messages."""
         return [c for c in self.state(person)["calls"] if c["path"] == path and "sender_action" not in c]
 
-    def signs(self, person: Writer) -> list[str]:
+    def signs(self, person: Somebody) -> list[str]:
         """The sender actions that a person was shown."""
         return [c["sender_action"] for c in self.state(person)["calls"] if "sender_action" in c]
 

@@ -10,7 +10,7 @@ from unittest import mock
 
 import pytest
 
-from bot.channels.telegram import pacing
+from bot.channels import pacing
 from bot.channels.telegram.outbound import TelegramChannel
 from bot.errors import RejectedError, RetryLaterError, UnsureError
 from bot.messages import Button, Outgoing

@@ -14,15 +14,14 @@ import hmac
 import json
 import logging
 from collections.abc import Mapping
-from typing import Any, Literal
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
 
 import httpx
 
-from bot.channels.meta.options import Options
-
 Failure = Literal[
     "not_sent", "no_answer", "busy", "not_taken", "server", "token", "window", "elsewhere", "gone",
-    "refused",
+    "locked", "undelivered", "template", "refused",
 ]  # fmt: skip
 
 CONNECT_SECONDS = 2.5
@@ -58,6 +57,7 @@ class GraphError(Exception):
     ) -> None:
         super().__init__(_SAID[kind].format(title=title, status=status, code=code))
         self.kind: Failure = kind
+        self.code = code
         self.seconds = seconds
 
 
@@ -71,17 +71,44 @@ _SAID: Mapping[Failure, str] = {
     "window": "the time in which {title} takes a reply is over",
     "elsewhere": "another app answers this chat on {title}",
     "gone": "the person has blocked us on {title}, or left it",
+    "locked": "{title} has locked our account, or withdrawn a right (code {code})",
+    "undelivered": "{title} cannot deliver it to this person",
+    "template": "{title} does not take this approved text (code {code})",
     "refused": "{title} refused it (code {code})",
 }
+
+
+class Access(Protocol):
+    """What a caller of the Graph API has to know: `Options` here, or those of WhatsApp."""
+
+    @property
+    def title(self) -> str: ...
+    @property
+    def api_url(self) -> str: ...
+    @property
+    def token(self) -> str: ...
+    @property
+    def app_secret(self) -> str: ...
+    @property
+    def send_seconds(self) -> float: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Codes:
+    """What a platform's own codes mean, before those that all share; and how long one asks us to wait."""
+
+    kinds: Mapping[int, Failure] = field(default_factory=dict)
+    seconds: Mapping[int, float] = field(default_factory=dict)
 
 
 class Graph:
     """The Graph API, as one account of ours. Nothing is asked before the first call."""
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: Access, codes: Codes | None = None) -> None:
         silence_libraries()
+        self._codes = codes or Codes()
         self._url = options.api_url
-        self._title = options.traits.title
+        self._title = options.title
         self._headers = {"Authorization": f"Bearer {options.token}"}
         self._proof = hmac.new(
             options.app_secret.encode(), options.token.encode(), hashlib.sha256
@@ -144,8 +171,9 @@ class Graph:
             raise GraphError("no_answer", self._title)
         told = error if isinstance(error, dict) else {}
         code, subcode = _number(told.get("code")), _number(told.get("error_subcode"))
-        kind = _kind(answer.status_code, code, subcode)
-        raise GraphError(kind, self._title, answer.status_code, code, seconds_to_wait(answer.headers))
+        kind = self._codes.kinds.get(code) or _kind(answer.status_code, code, subcode)
+        seconds = seconds_to_wait(answer.headers, self._codes.seconds.get(code, BUSY_SECONDS))
+        raise GraphError(kind, self._title, answer.status_code, code, seconds)
 
     def _client(self) -> httpx.AsyncClient:
         # Made at the first call, inside the gateway's running loop.
@@ -177,7 +205,7 @@ def _kind(status: int, code: int, subcode: int) -> Failure:
     return "refused"
 
 
-def seconds_to_wait(headers: Mapping[str, str]) -> float:
+def seconds_to_wait(headers: Mapping[str, str], otherwise: float = BUSY_SECONDS) -> float:
     """How long Meta asks us to wait: `Retry-After` in seconds, or the usage header's own minutes."""
     found = [_seconds(headers.get("retry-after"), 1.0)]
     try:
@@ -188,7 +216,7 @@ def seconds_to_wait(headers: Mapping[str, str]) -> float:
         # A header that nobody can read asks for nothing.
         found = found[:1]
     longest = max(found)
-    return min(longest, LONGEST_WAIT_SECONDS) if longest > 0 else BUSY_SECONDS
+    return min(longest, LONGEST_WAIT_SECONDS) if longest > 0 else otherwise
 
 
 def _seconds(value: object, unit: float) -> float:

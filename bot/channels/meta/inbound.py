@@ -14,11 +14,13 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import structlog
 
+from bot.channels.meta.readings import choice, moment, place
+from bot.channels.meta.readings import text as words
 from bot.channels.meta.traits import Traits
 from bot.errors import BadRequestError
 from bot.messages import Arrival, Control, Echo, InboundKind, Incoming, Receipt
@@ -30,7 +32,6 @@ Json = Mapping[str, Any]
 LONGEST_ID = 200
 """Of an id that is kept as it is; a longer one is kept as its digest."""
 _METADATA = re.compile(r"fc:(\d{1,18})(\.part)?")
-_CHOICE = re.compile(r"\s*(\d{1,2})[.)]?\s*")
 _PERSON = re.compile(r"\d{1,30}")
 _KINDS: Mapping[str, InboundKind] = {
     "audio": "voice",
@@ -42,8 +43,6 @@ _KINDS: Mapping[str, InboundKind] = {
 }
 _PREVIEWS = frozenset({"fallback", "template"})
 """What Meta adds to words with a link in them; without words it is something shared."""
-_LATEST = 4_102_444_800.0
-"""The year 2100, in seconds: a later time is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,10 +130,10 @@ def _message(event: Json, message: Json, account: Account, *, standby: bool) -> 
                 edit_of=mid, standby=standby,
             )
         ]  # fmt: skip
-    text = _text(message.get("text"))
+    text = words(message.get("text"))
     kind, place = _kind(message, text)
     pressed = message.get("quick_reply")
-    button = _text(pressed.get("payload")) if isinstance(pressed, dict) else ""
+    button = words(pressed.get("payload")) if isinstance(pressed, dict) else ""
     return [
         Incoming(
             account.traits.name,
@@ -147,7 +146,7 @@ def _message(event: Json, message: Json, account: Account, *, standby: bool) -> 
             latitude=place[0],
             longitude=place[1],
             standby=standby,
-            choice=None if button or kind != "text" else _choice(text),
+            choice=None if button or kind != "text" else choice(text),
         )
     ]
 
@@ -175,12 +174,7 @@ def _place(payload: Json) -> tuple[float | None, float | None]:
     coordinates = payload.get("coordinates")
     if not isinstance(coordinates, dict):
         return None, None
-    latitude, longitude = (_number(coordinates.get(key)) for key in ("lat", "long"))
-    if latitude is None or longitude is None:
-        return None, None
-    # Said so that what is no number at all (NaN) is no place either.
-    is_on_earth = abs(latitude) <= 90 and abs(longitude) <= 180
-    return (latitude, longitude) if is_on_earth else (None, None)
+    return place(coordinates.get("lat"), coordinates.get("long"))
 
 
 def _postback(event: Json, postback: Json, account: Account, *, standby: bool) -> list[Arrival]:
@@ -188,7 +182,7 @@ def _postback(event: Json, postback: Json, account: Account, *, standby: bool) -
     person = _person(event, "sender", account)
     if person is None:
         return []
-    payload, title = _text(postback.get("payload")), _text(postback.get("title"))
+    payload, title = words(postback.get("payload")), words(postback.get("title"))
     mid = _identity(postback.get("mid"))
     if mid is None:
         # An older version names none. The same press again has the same moment.
@@ -205,7 +199,7 @@ def _edit(event: Json, edit: Json, account: Account, *, standby: bool) -> list[A
     person, mid = _person(event, "sender", account), _identity(edit.get("mid"))
     if person is None or mid is None:
         return []
-    text, number = _text(edit.get("text")), edit.get("num_edit")
+    text, number = words(edit.get("text")), edit.get("num_edit")
     # Without its number two edits are told apart by their words.
     version = str(number) if isinstance(number, int | str) and str(number).isdecimal() else _digest(text)
     return [
@@ -222,7 +216,7 @@ def _salvaged(event: Json, account: Account, *, standby: bool) -> list[Arrival]:
     person = _person(event, "sender", account)
     if not isinstance(message, dict) or person is None or message.get("is_echo") is True:
         return []
-    mid, text = _identity(message.get("mid")), _text(message.get("text"))
+    mid, text = _identity(message.get("mid")), words(message.get("text"))
     if mid is None:
         return []
     kind: InboundKind = "text" if text.strip() else "unsupported"
@@ -241,12 +235,12 @@ def _echo(event: Json, message: Json, mid: str | None, account: Account) -> list
     if person is None or mid is None or message.get("is_deleted") is True:
         return []
     ours = str(message.get("app_id") or "") == account.app_id
-    marked = _METADATA.fullmatch(_text(message.get("metadata")))
+    marked = _METADATA.fullmatch(words(message.get("metadata")))
     if ours and marked and (int(marked[1]) == 0 or marked[2]):
         # Words for somebody in danger that left past the record: there is no row to find. And a part
         # of a long text says nothing about the whole of it.
         return []
-    text = _text(message.get("text"))
+    text = words(message.get("text"))
     if not text.strip() and message.get("attachments"):
         text = "(sent something that cannot be shown here)"
     outbox_id = int(marked[1]) if ours and marked else None
@@ -275,10 +269,10 @@ def _seen(event: Json, read: Json, account: Account) -> list[Arrival]:
 
 
 def _up_to(told: Json, state: Any, person: str, account: Account) -> list[Arrival]:
-    moment = _moment(told.get("watermark"))
-    if moment is None:
+    until = moment(told.get("watermark"))
+    if until is None:
         return []
-    return [Receipt(account.traits.name, "", state, person=person, up_to=moment)]
+    return [Receipt(account.traits.name, "", state, person=person, up_to=until)]
 
 
 def _control(event: Json, control: Json, account: Account) -> list[Arrival]:
@@ -305,31 +299,8 @@ def _person(event: Json, side: str, account: Account) -> str | None:
     return known if _PERSON.fullmatch(known) and known != account.account_id else None
 
 
-def _text(value: object) -> str:
-    return value if isinstance(value, str) else ""
-
-
-def _choice(text: str) -> int | None:
-    typed = _CHOICE.fullmatch(text)
-    return int(typed[1]) if typed else None
-
-
-def _number(value: object) -> float | None:
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
-
-
 def _time(event: Json) -> datetime | None:
-    return _moment(event.get("timestamp"))
-
-
-def _moment(value: object) -> datetime | None:
-    """A time of Meta's: milliseconds, in some events seconds, in some as words."""
-    if isinstance(value, str) and value.isdecimal() and len(value) < 20:
-        value = int(value)
-    if not isinstance(value, int | float) or isinstance(value, bool):
-        return None
-    seconds = value / 1000 if value > 100_000_000_000 else float(value)
-    return datetime.fromtimestamp(seconds, UTC) if 0 < seconds < _LATEST else None
+    return moment(event.get("timestamp"))
 
 
 def _identity(mid: object) -> str | None:

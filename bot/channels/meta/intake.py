@@ -11,7 +11,6 @@ from sqlalchemy import select
 
 from bot.channels.keeping import keep
 from bot.channels.meta.api import Graph, GraphError
-from bot.channels.meta.options import Options
 from bot.channels.parts import Parts
 from bot.errors import UnavailableError
 from bot.messages import Arrival, Incoming, Reach
@@ -27,10 +26,10 @@ AT_ONCE = 40
 class Intake:
     """Hands arrivals to the door. Safe to call with the same ones again."""
 
-    def __init__(self, parts: Parts, graph: Graph, options: Options) -> None:
+    def __init__(self, parts: Parts, graph: Graph, name: str) -> None:
         self._parts = parts
         self._graph = graph
-        self._name = options.traits.name
+        self._name = name
         self._background: set[asyncio.Task[None]] = set()
 
     async def take(self, arrivals: Sequence[Arrival]) -> None:

@@ -49,6 +49,11 @@ class Options:
     send_seconds: float
     """How long the outbox waits for one send before nobody can say."""
 
+    @property
+    def title(self) -> str:
+        """What people call the platform."""
+        return self.traits.title
+
 
 def read_options(given: Given, traits: Traits) -> Options:
     """Check the settings of one platform.
@@ -57,18 +62,7 @@ def read_options(given: Given, traits: Traits) -> Options:
         SettingError: names the variable and what to do; never says what a token or secret is.
     """
     name = traits.variable
-    token, secret = given.token.strip(), given.app_secret.strip()
-    if not _TOKEN.fullmatch(token):
-        raise SettingError(f"{name}TOKEN does not look like an access token. Copy it whole from Meta.")
-    if not _SECRET.fullmatch(secret):
-        raise SettingError(
-            f"{name}APP_SECRET is needed: 32 letters and digits from the app's basic settings at Meta."
-        )
-    if not _WORD.fullmatch(given.verify_token):
-        raise SettingError(
-            f"{name}VERIFY_TOKEN is needed for the webhook: 1 to 256 letters, digits, _ or -. "
-            "Make up a long one."
-        )
+    token, secret = check_secrets(name, given.token, given.app_secret, given.verify_token)
     for value, what in ((given.app_id, "APP_ID"), (given.account_id, traits.account)):
         if not _ID.fullmatch(value.strip()):
             raise SettingError(f"{name}{what} is needed: the number that Meta shows, digits only.")
@@ -85,3 +79,24 @@ def read_options(given: Given, traits: Traits) -> Options:
         given.release_thread,
         given.send_seconds,
     )
+
+
+def check_secrets(name: str, token: str, app_secret: str, verify_token: str) -> tuple[str, str]:
+    """Token and app secret as they are used. `name`: how the names of these settings begin.
+
+    Raises:
+        SettingError: one of the three cannot be right.
+    """
+    token, secret = token.strip(), app_secret.strip()
+    if not _TOKEN.fullmatch(token):
+        raise SettingError(f"{name}TOKEN does not look like an access token. Copy it whole from Meta.")
+    if not _SECRET.fullmatch(secret):
+        raise SettingError(
+            f"{name}APP_SECRET is needed: 32 letters and digits from the app's basic settings at Meta."
+        )
+    if not _WORD.fullmatch(verify_token):
+        raise SettingError(
+            f"{name}VERIFY_TOKEN is needed for the webhook: 1 to 256 letters, digits, _ or -. "
+            "Make up a long one."
+        )
+    return token, secret

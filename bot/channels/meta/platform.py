@@ -8,6 +8,7 @@ from sanic import Blueprint
 
 from bot.channels.addresses import is_this_machine
 from bot.channels.meta.api import Graph, GraphError
+from bot.channels.meta.inbound import Account, read_body
 from bot.channels.meta.intake import Intake
 from bot.channels.meta.options import Options
 from bot.channels.meta.outbound import MetaChannel
@@ -36,7 +37,15 @@ class MetaPlatform:
         self._way_out.person_title = lambda: parts.content.current.line("talk_to_person")
         self._way_out.on_gone = lambda person: self._inlet(parts).gone(person)
         found: Blueprint = Blueprint(self.channel.name)
-        add_routes(found, lambda: self._inlet(parts), self._options)
+        options = self._options
+        account = Account(options.traits, options.account_id, options.app_id)
+
+        async def take(body: bytes) -> None:
+            await self._inlet(parts).take(read_body(body, account))
+
+        add_routes(
+            found, options.traits.path, take, app_secret=options.app_secret, verify_token=options.verify_token
+        )
         return found
 
     async def run(self, parts: Parts) -> None:
@@ -75,5 +84,5 @@ class MetaPlatform:
 
     def _inlet(self, parts: Parts) -> Intake:
         if self._intake is None:
-            self._intake = Intake(parts, self._graph, self._options)
+            self._intake = Intake(parts, self._graph, self._options.traits.name)
         return self._intake

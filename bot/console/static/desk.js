@@ -163,6 +163,12 @@ function tick() {
       : `${Math.floor(minutes / 1440)} d ${Math.floor(minutes / 60) % 24} h`;
     if (one.textContent !== words) one.textContent = words;
   }
+  // How long something may still be done; rounded up, as the server writes it.
+  for (const one of document.querySelectorAll("time[data-until]")) {
+    const minutes = Math.ceil(Math.max(0, Date.parse(one.dataset.until) - Date.now()) / 60000);
+    const words = minutes < 60 ? `${minutes} min` : `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
+    if (one.textContent !== words) one.textContent = words;
+  }
 }
 setInterval(tick, 5000);
 

@@ -16,8 +16,17 @@ from bot.store.tables.desk import (
     Surge,
     SurgeMember,
 )
-from bot.store.tables.people import Person, RecoveryCode, Staff, StaffLink, StaffSession, StaffTeam, Team
-from bot.store.tables.running import Alarm, AlarmAttempt, Live, Release, ReleaseItem, SignOff
+from bot.store.tables.people import (
+    Person,
+    PersonAlso,
+    RecoveryCode,
+    Staff,
+    StaffLink,
+    StaffSession,
+    StaffTeam,
+    Team,
+)
+from bot.store.tables.running import Alarm, AlarmAttempt, Live, Release, ReleaseItem, SignOff, Standing
 from bot.store.tables.talk import (
     Attempt,
     Audit,
@@ -29,6 +38,7 @@ from bot.store.tables.talk import (
     Message,
     Note,
     Outbox,
+    OutboxTemplate,
 )
 
 __all__ = [
@@ -51,7 +61,9 @@ __all__ = [
     "Message",
     "Note",
     "Outbox",
+    "OutboxTemplate",
     "Person",
+    "PersonAlso",
     "ReadingReason",
     "RecoveryCode",
     "Release",
@@ -64,6 +76,7 @@ __all__ = [
     "StaffSession",
     "StaffTeam",
     "StaffView",
+    "Standing",
     "Surge",
     "SurgeMember",
     "Team",

@@ -29,6 +29,19 @@ class Person(Base):
     """The platform's time of its newest word on that: an older one that comes late counts no more."""
 
 
+class PersonAlso(Base):
+    """Another id of a person's on their platform, which may come without the first.
+
+    No foreign key: to make one, a migration would have to hold a table that everybody uses.
+    """
+
+    __tablename__ = "person_also"
+
+    channel: Mapped[str] = mapped_column(String(32), primary_key=True)
+    also_id: Mapped[str] = mapped_column(String(255), primary_key=True)
+    person_id: Mapped[int] = mapped_column(Id, index=True)
+
+
 class Team(Base):
     """A group of staff who share a queue; seeded from the force's teams file."""
 

@@ -115,3 +115,16 @@ class Live(Base):
     channel: Mapped[str] = mapped_column(String(32), primary_key=True)
     at: Mapped[datetime]
     by: Mapped[str]
+
+
+class Standing(Base):
+    """What a platform last said of an account of ours there, one row for each topic. No person's."""
+
+    __tablename__ = "standing"
+
+    channel: Mapped[str] = mapped_column(String(32), primary_key=True)
+    account: Mapped[str] = mapped_column(String(64), primary_key=True)
+    topic: Mapped[str] = mapped_column(String(160), primary_key=True)
+    says: Mapped[str] = mapped_column(String(64))
+    degraded: Mapped[bool] = mapped_column(Boolean, default=False)
+    at: Mapped[datetime]

@@ -138,6 +138,10 @@ class Message(Base):
     button: Mapped[str | None]
     latitude: Mapped[float | None] = mapped_column(Float)
     longitude: Mapped[float | None] = mapped_column(Float)
+    place: Mapped[str | None] = mapped_column(String(300))
+    """What a map calls that location, as its platform says."""
+    reply_to: Mapped[str | None] = mapped_column(String(255))
+    """The platform id of the message, theirs or ours, that this one answers."""
     platform_time: Mapped[datetime]
     platform_sequence: Mapped[int] = mapped_column(BigInteger, default=0)
     received_at: Mapped[datetime]
@@ -195,6 +199,19 @@ class Outbox(Base):
     platform_id: Mapped[str | None] = mapped_column(String(255))
     created_at: Mapped[datetime]
     sent_at: Mapped[datetime | None]
+
+
+class OutboxTemplate(Base):
+    """That a row of the outbox is a text which its platform has approved: by which name it is sent there.
+
+    No foreign key: to make one, a migration would have to hold a table that everybody uses.
+    """
+
+    __tablename__ = "outbox_template"
+
+    outbox_id: Mapped[int] = mapped_column(Id, primary_key=True, autoincrement=False)
+    body: Mapped[dict[str, Any]]
+    """Name, language, and what fills its places."""
 
 
 class Attempt(Base):

@@ -87,6 +87,8 @@ class Mode:
     busy_share: float = 0.0
     down_share: float = 0.0
     retry_after: int = 1
+    fails: int = 0
+    """The code with which what was taken is later said to have failed (WhatsApp)."""
 
 
 @dataclass(slots=True)
