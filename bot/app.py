@@ -100,15 +100,15 @@ def build(settings: Settings, extra: Sequence[Platform] = (), *, practice: Pract
     core = build_core(settings, {name: platform.channel for name, platform in chosen.items()})
     parts = Parts(settings, core.store, core.bell, core.door, core.content, core.screen, core.streams)
     monitor = Monitor(core)
+    around = Surroundings(settings, core.store, chosen, DEMO_STAFF)
+    gate = Gate(settings, core.store, chosen, lambda: look(around))
     public = _app(f"public-{core.name}", settings)
     for platform in chosen.values():
-        public.blueprint(_held_back(platform.blueprint(parts), platform.channel.name, core))
+        public.blueprint(_held_back(platform.blueprint(parts), platform.channel.name, core, gate))
     monitor.add_to(public, "public", inside=False)
     desk = _app(f"desk-{core.name}", settings)
     desk.blueprint(console.blueprint(core, practice))
     monitor.add_to(desk, "desk", inside=True)
-    around = Surroundings(settings, core.store, chosen, DEMO_STAFF)
-    gate = Gate(settings, core.store, chosen, lambda: look(around))
     return Gateway(core, public, desk, parts, tuple(chosen.values()), monitor, gate)
 
 
@@ -267,11 +267,21 @@ async def _end_requests(gateway: Gateway, servers: Sequence[AsyncioServer], dead
     log.warning("gateway.requests_cut", count=sum(len(server.connections) for server in servers))
 
 
-def _held_back(routes: Blueprint, channel: str, core: Core) -> Blueprint:
-    """Take nothing in while a channel may not go live yet: its platform calls again later."""
+def _held_back(routes: Blueprint, channel: str, core: Core, gate: Gate) -> Blueprint:
+    """Take nothing in while a channel may not go live yet: its platform calls again later.
+
+    A platform's question whether the address is ours is answered. With the database away nobody can
+    say who may: then the door answers, and tells whoever is in danger.
+    """
 
     async def held(request: Request) -> HTTPResponse | None:
-        return empty(503, headers={"Retry-After": "300"}) if channel in core.held_back else None
+        if request.method == "GET":
+            return None
+        if channel in core.held_back:
+            return empty(503, headers={"Retry-After": "300"})
+        if gate.is_undecided(channel) and await core.store.ping():
+            return empty(503, headers={"Retry-After": "2"})
+        return None
 
     routes.middleware(held, "request")
     return routes

@@ -81,6 +81,11 @@ class Gate:
         if channel in self._open:
             await self._open[channel].wait()
 
+    def is_undecided(self, channel: str) -> bool:
+        """Whether nobody can say yet if this channel may go live."""
+        gate = self._open.get(channel)
+        return gate is not None and not gate.is_set() and channel not in self.held
+
     async def judge(self) -> None:
         """Let every live channel through, or say why not. The database is there.
 

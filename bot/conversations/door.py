@@ -82,6 +82,8 @@ _RECENT = (
         _message.c.person_id == bindparam("person_id"),
         _message.c.received_at > bindparam("since", type_=_message.c.received_at.type),
         _message.c.text != "",
+        # What is no message must not push half a sentence out of sight.
+        _message.c.kind.not_in(sorted(ASIDE)),
     )
     .order_by(_message.c.id.desc())
     .limit(JOIN_MESSAGES)
@@ -145,6 +147,7 @@ class Door:
         self._on_unstored = on_unstored
         self._limits = limits
         self._told_directly: OrderedDict[tuple[str, str], None] = OrderedDict()
+        self._direct: set[asyncio.Task[None]] = set()
         self._late: set[asyncio.Task[_Batch]] = set()
         """Batches that were answered 503 because the database hung, and may still be stored."""
 
@@ -160,7 +163,7 @@ class Door:
             arrival
             for _, arrival in sorted(
                 enumerate(arrivals),
-                key=lambda pair: (pair[1].channel, _person_of(pair[1]), pair[0]),
+                key=lambda pair: (pair[1].channel, not _is_move(pair[1]), _person_of(pair[1]), pair[0]),
             )
         ]
         try:
@@ -459,7 +462,12 @@ class Door:
             if channel is not None and not channel.in_store:
                 sends.append(self._send_directly(channel, arrival, text, key))
         if sends:
-            await asyncio.gather(*sends)
+            tasks = [asyncio.create_task(one, name="direct") for one in sends]
+            for task in tasks:
+                self._direct.add(task)
+                task.add_done_callback(self._direct.discard)
+            # Whoever called us may hang up meanwhile: that must not cut off the words.
+            await asyncio.shield(asyncio.gather(*tasks))
         return words
 
     async def _send_directly(
@@ -476,6 +484,11 @@ class Door:
             # Whatever broke: the platform must hear 503, or it would not deliver the message again.
             self._told_directly.pop(key, None)
             log.error("door.direct_broke", channel=channel.name, error=type(error).__name__)
+
+
+def _is_move(arrival: Arrival) -> bool:
+    """Whether it says that a person has another number: before what they write from there."""
+    return isinstance(arrival, Incoming) and arrival.kind == "moved"
 
 
 _UNKEEPABLE = re.compile("[\x00\ud800-\udfff]")

@@ -165,6 +165,9 @@ async def open_conversation(connection: AsyncConnection, channel: str, person: s
             is_known_as(channel, person),
             Conversation.state != "closed",
         )
+        # Two rows may stand for one person whom a platform named in two ways.
+        .order_by(Conversation.last_inbound_at.desc(), Conversation.id.desc())
+        .limit(1)
     )
     conversation_id = found.scalar_one_or_none()
     return None if conversation_id is None else await lock_conversation(connection, conversation_id)

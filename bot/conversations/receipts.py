@@ -14,6 +14,8 @@ from bot.store.record import add_audit, add_event, add_outbox, lock_conversation
 from bot.store.tables import Attempt, Conversation, Outbox, Person
 
 LONGEST_PAUSE_SECONDS = 300.0
+GIVE_UP_AFTER = timedelta(hours=12)
+"""How long words of danger leave again and again on a platform that fails each of them."""
 
 _outbox = table(Outbox)
 _FIND = select(_outbox.c.id, _outbox.c.conversation_id, _outbox.c.state).where(
@@ -69,6 +71,8 @@ async def _by_its_mark(connection: AsyncConnection, receipt: Receipt) -> Any:
         select(_outbox.c.id, _outbox.c.conversation_id, _outbox.c.state).where(
             _outbox.c.id == receipt.outbox_id,
             _outbox.c.channel == receipt.channel,
+            # A row that never left is told of by nobody: the mark is of another record's row.
+            _outbox.c.attempts > 0,
             true() if receipt.part else unknown,
         )
     )
@@ -83,22 +87,25 @@ async def _once_more(connection: AsyncConnection, outbox_id: int) -> None:
     conversation = await lock_conversation(connection, row.conversation_id)
     if conversation is None:
         return
-    lost = await connection.execute(
-        select(func.count()).where(
+    found = await connection.execute(
+        select(func.count().label("count_"), func.min(Outbox.created_at).label("first")).where(
             Outbox.conversation_id == row.conversation_id,
             Outbox.kind == "safety",
             Outbox.category == row.category,
             Outbox.state == "failed",
-            Outbox.created_at > now() - timedelta(hours=1),
+            Outbox.created_at > now() - GIVE_UP_AFTER - timedelta(hours=1),
         )
     )
+    lost = found.one()
+    if lost.first is not None and lost.first < now() - GIVE_UP_AFTER:
+        return
     again = await add_outbox(
         connection, conversation, "safety", row.text, epoch=conversation.epoch,
         buttons=[Button(b["title"], b["payload"]) for b in row.buttons],
         category=row.category, grade=row.grade, turn=row.turn,
     )  # fmt: skip
     # A platform that fails them each time is not flooded.
-    pause = timedelta(seconds=min(LONGEST_PAUSE_SECONDS, 2.0 ** int(lost.scalar_one())))
+    pause = timedelta(seconds=min(LONGEST_PAUSE_SECONDS, 2.0 ** min(int(lost.count_), 10)))
     await connection.execute(update(Outbox).where(Outbox.id == again).values(not_before=now() + pause))
     await add_audit(
         connection, CLOCK, "safety.again", conversation.id, conversation.epoch, outbox=outbox_id, again=again

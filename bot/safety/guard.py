@@ -104,6 +104,7 @@ _NAME: Final = re.compile(
     r"|[A-Z][a-z'’]*[a-z](?:-[A-Z][a-z]+)?(?: (?:Mc|Mac|O['’])?[A-Z][a-z'’-]+){0,3})"
 )
 _TITLE: Final = re.compile(r"(?:mr|mrs|ms|miss|dr|mx)\.? ", re.IGNORECASE)
+_AFTER_TITLE: Final = re.compile(r"\b(?:mr|mrs|ms|miss|dr|mx)\.? $", re.IGNORECASE)
 _TURNS: Final = re.compile(r"\b(?:but|however|though|although|anyway|still)\b|;| - ", re.IGNORECASE)
 _NEAR_NAME: Final = 60
 _AFTER_NAME = (
@@ -376,7 +377,12 @@ class Guard:
         return False
 
     def _without_names(self, sentence: str) -> str:
-        return self._known.sub(lambda found: "-" * len(found.group()), sentence)
+        def hidden(found: re.Match[str]) -> str:
+            # Many a place is a surname too.
+            is_person = _AFTER_TITLE.search(sentence, 0, found.start())
+            return found.group() if is_person else "-" * len(found.group())
+
+        return self._known.sub(hidden, sentence)
 
     def _accused(self, sentence: str) -> Iterator[tuple[int, int]]:
         shown = self._without_names(sentence)

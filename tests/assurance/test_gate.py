@@ -148,6 +148,14 @@ def answers(url: str) -> bool:
         return False
 
 
+def called(url: str) -> int:
+    """What a platform's call hears; 0: nobody listens yet."""
+    try:
+        return httpx.post(url, timeout=20, trust_env=False).status_code
+    except httpx.HTTPError:
+        return 0
+
+
 def fetched(record: Path, api: str) -> bool:
     """Whether the gateway has asked this Telegram for news."""
     calls = httpx.get(f"{api}/control/state", timeout=20, trust_env=False)
@@ -209,7 +217,9 @@ async def test_a_real_token_waits_for_readiness_and_is_never_refused_again(
         "FRONTCOUNTER_MESSENGER_API_URL": api,
     }
     with force.gateway(**more) as (_, url):
-        await asyncio.to_thread(until, lambda: answers(url))
+        heard: set[int] = set()
+        await asyncio.to_thread(until, lambda: heard.add(called(f"{url}/messenger/webhook")) or answers(url))
+        assert heard <= {0, 503}, "nothing is taken in before it is known who may go live"
         (line,) = (line for line in force.said() if line["event"] == "gateway.held_back")
         assert line["channels"] == ["messenger"]
         assert line["count"] > 0

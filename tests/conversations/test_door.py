@@ -287,6 +287,32 @@ async def test_direct_words_that_break_close_the_door_all_the_same(
     assert world.texts() == [world.words("R09", "P1")]
 
 
+async def test_a_caller_who_hangs_up_does_not_cut_off_the_words(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A platform with one worker waits for our answer while we call it."""
+
+    def down(**_options: object) -> None:
+        raise StoreUnavailableError("away")
+
+    monkeypatch.setattr(world.store, "write", down)
+    opened = asyncio.Event()
+    world.channel.fail_next(Fault(gate=opened))
+    request = asyncio.create_task(world.take(world.incoming(P1)))
+    async with asyncio.timeout(20):
+        await world.channel.stuck.wait()
+    request.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await request
+    assert world.texts() == []
+
+    opened.set()
+    async with asyncio.timeout(20):
+        while not world.texts():  # noqa: ASYNC110  the channel tells by a list
+            await asyncio.sleep(0.01)
+    assert world.texts() == [world.words("R09", "P1")]
+
+
 # ---- odd things ---------------------------------------------------------------------------------
 
 
@@ -389,6 +415,18 @@ async def test_a_delivery_state_never_goes_back(world: World) -> None:
     assert seen == ["delivered", "delivered", "read", "read", "read", "read"]
     await world.take(Receipt("test", "of nobody", "read"), Receipt("other", platform_id, "failed"))
     assert (await world.outbox())[0].state == "read"
+
+
+async def test_a_mark_of_a_row_that_never_left_is_another_records(world: World) -> None:
+    """Row numbers come again after a restore, and old messages are still read."""
+    mod = await world.hire("mo")
+    row = await world.owned(mod)
+    waits = await world.core.desk.reply(row.id, mod, "this one has not left yet")
+    for state in ("read", "failed"):
+        await world.take(Receipt("test", "of before", state, outbox_id=waits))
+        assert [one.state for one in await world.rows(Outbox, id=waits)] == ["queued"]
+    await world.settle()
+    assert "this one has not left yet" in world.texts()
 
 
 async def test_the_public_sees_what_was_sent_and_no_names(world: World) -> None:

@@ -87,6 +87,7 @@ def test_the_example_in_the_shipped_file_is_right(tmp_path: Path) -> None:
         ({"name": "a--b"}, "'name' is 2 to 24"),
         ({"name": "a/b"}, "'name' is 2 to 24"),
         ({"name": "x" * 25}, "'name' is 2 to 24"),
+        ({"name": "a-" * 12 + "b"}, "'name' is 2 to 24"),
         ({"title": 7}, "'title' is missing"),
         ({"kind": "fax"}, "'kind' is one of message_board, blog, email"),
         ({"markup": "html"}, "'markup' is plain"),
@@ -190,6 +191,18 @@ def test_a_file_that_is_named_must_be_there(tmp_path: Path) -> None:
     """Else a site would fall silent without a word."""
     with pytest.raises(SettingError, match="FRONTCOUNTER_SITES_FILE"):
         read_sites(settings_for(SQLITE, sites_file=tmp_path / "nowhere.yml"))
+
+
+def test_two_sites_have_two_keys(tmp_path: Path) -> None:
+    """Else one could write in the other's name."""
+    settings(tmp_path)
+    (forum,) = json.loads((tmp_path / "sites.yml").read_text("utf-8"))["sites"]
+    both = {"sites": [forum, {**forum, "name": "blog"}]}
+    (tmp_path / "sites.yml").write_text(json.dumps(both), "utf-8")
+    keys = json.dumps({"forum": SECRET, "blog": SECRET})
+    given = settings_for(SQLITE, force=tmp_path, site_secrets=keys, site_hosts=("forum.example",))
+    with pytest.raises(SettingError, match="blog and forum have the same key"):
+        read_sites(given)
 
 
 def test_two_sites_have_two_names(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -175,6 +176,18 @@ def test_danger_in_an_event_that_is_refused_brings_its_words(board: SiteSide) ->
 
     assert (heard["kind"], heard["thread"]) == ("safety", "thread-1")
     assert board.messages(f"{ann.id} thread-1") == []
+
+
+@pytest.mark.parametrize("slip", [{"id": 1001}, {"person": 4711}])
+def test_danger_in_an_event_with_a_slip_brings_its_words(board: SiteSide, slip: dict[str, int]) -> None:
+    """A number where a text should be is the likeliest slip of all."""
+    ann = board.person()
+    assert board.post(board.body({**ann.says(P1), **slip})).status_code == 400
+    who = str(slip.get("person", ann.id))
+    board.until(
+        lambda: any(BLOCK in one["text"] for one in board.sent(SimpleNamespace(id=who))),
+        "the words of danger",
+    )
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

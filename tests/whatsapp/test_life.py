@@ -69,6 +69,18 @@ def test_a_reaction_is_shown_and_owed_nothing(each: WhatsAppSide) -> None:
     assert side.sent(ann)[-1]["text"].startswith(line.reply_to.rstrip("\u2026")[:20])
 
 
+def test_reactions_push_no_half_of_a_sentence_out_of_sight(side: WhatsAppSide) -> None:
+    """The screen joins the last messages; a sign under a message is none."""
+    ann = answered(side)
+    said_last = side.sent(ann)[-1]["mid"]
+    side.inject(ann.says("i am going to kill"))
+    side.stored(ann.id, 2)
+    side.inject(*(ann.reacts(said_last) for _ in range(6)), batch=True)
+    side.until(lambda: len(side.messages(ann.id)) >= 8, "the signs to be kept")
+    side.inject(ann.says("myself tonight"))
+    side.hears(ann, BLOCK)
+
+
 def test_a_reaction_opens_no_chat(side: WhatsAppSide) -> None:
     """Neither of a stranger's, nor after the end."""
     stranger = side.person()
@@ -221,6 +233,19 @@ def test_somebody_with_a_new_number_goes_on_in_the_same_chat(each: WhatsAppSide)
     mo = side.moderator()
     side.run(side.first.gateway.core.desk.claim(chat.id, mo, side.conversation(new.id).epoch))
     side.hears(new, side.line("joined"))
+
+
+def test_words_from_a_new_number_beside_the_news_of_it_stay_in_the_chat(side: WhatsAppSide) -> None:
+    """In one webhook, and whichever of the two ids sorts first."""
+    low, high = sorted((side.person(), side.person()), key=lambda one: one.id)
+    for old, new in ((high, low), (side.person(), side.person())):
+        side.inject(old.says(P3))
+        chat = side.becomes(old.id, "waiting")
+        side.handled(old.id)
+        side.inject(old.moves(new.phone, new.user), new.says("it is me"), batch=True)
+        side.until(lambda n=new: len(side.messages(n.id)) >= 3, "all in one chat")  # type: ignore[misc]
+        assert {m.conversation_id for m in side.messages(new.id)} == {chat.id}
+        assert side.messages(old.id) == []
 
 
 def test_nobody_gets_somebody_elses_chat_by_a_new_number(side: WhatsAppSide) -> None:

@@ -295,7 +295,7 @@ def test_a_status_is_known_by_the_id_and_by_our_mark() -> None:
         (131026, "cannot deliver it", False),
         (131056, "for now", True),
         (131016, "for now", True),
-        (131031, "locked our account", False),
+        (131031, "locked our account", True),
         (132001, "approved text", False),
         (99999, "refused it (code 99999)", False),
     ],
@@ -405,6 +405,16 @@ KEYS = st.sampled_from(
     ["from", "from_user_id", "id", "timestamp", "type", "text", "context", "errors", "group_id", "image",
      "interactive", "location", "edit", "revoke", "reaction", "system", "button", "audio", "contacts"]
 )  # fmt: skip
+
+
+def test_an_odd_word_about_the_account_takes_no_message_with_it() -> None:
+    body = json.dumps({
+        "object": "whatsapp_business_account",
+        "entry": [{"id": APP.account_id, "time": 10**400, "changes": [
+            {"field": "phone_number_quality_update", "value": {"event": "FLAGGED"}}, ANN.says("behind it")]}],
+    }).encode()  # fmt: skip
+    found = read_body(body, ACCOUNT).arrivals
+    assert found[-1].text == "behind it"  # type: ignore[union-attr]
 
 
 # A machine that stands still for a moment is no reason to call the making of examples slow.

@@ -23,7 +23,12 @@ def choice(words: str) -> int | None:
 
 def number(value: object) -> float | None:
     """A number that is one."""
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return None
+    try:
+        return float(value)
+    except OverflowError:
+        return None
 
 
 def place(latitude: object, longitude: object) -> tuple[float | None, float | None]:
@@ -39,7 +44,8 @@ def moment(value: object) -> datetime | None:
     """A time of Meta's: milliseconds, in some events seconds, in some as words."""
     if isinstance(value, str) and value.isdecimal() and len(value) < 20:
         value = int(value)
-    if not isinstance(value, int | float) or isinstance(value, bool):
+    found = number(value)
+    if found is None:
         return None
-    seconds = value / 1000 if value > 100_000_000_000 else float(value)
+    seconds = found / 1000 if found > 100_000_000_000 else found
     return datetime.fromtimestamp(seconds, UTC) if 0 < seconds < _LATEST else None

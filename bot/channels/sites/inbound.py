@@ -13,7 +13,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from bot.channels.sites.schema import Delete, Edit, Message, ReceiptEvent, time_of
+from bot.channels.sites.schema import LONGEST_TEXT, Delete, Edit, Message, ReceiptEvent, time_of
 from bot.messages import Arrival, Echo, InboundKind, Incoming, Receipt
 
 AHEAD = timedelta(minutes=5)
@@ -143,11 +143,20 @@ def salvaged(unread: Iterable[Mapping[str, Any]], channel: str) -> list[Incoming
     found = []
     for event in unread:
         person, thread, text = (event.get(name) for name in ("person", "thread", "text"))
+        if isinstance(person, int) and not isinstance(person, bool):
+            # The site knows its own mark in either form.
+            person = str(person)
+        if not (isinstance(person, str) and isinstance(text, str) and _WHO.fullmatch(person)):
+            continue
+        if event.get("author") == "staff":
+            continue
         identity = event.get("id") or event.get("message")
-        if not (isinstance(person, str) and isinstance(text, str) and isinstance(identity, str)):
-            continue
-        if event.get("author") == "staff" or not (_WHO.fullmatch(person) and _ID.fullmatch(identity)):
-            continue
+        if not (isinstance(identity, str) and _ID.fullmatch(identity)):
+            digest = hashlib.sha256(f"{person}\0{text}".encode("utf-8", "replace"))
+            identity = f"unread-{digest.hexdigest()[:16]}"
         where = thread if isinstance(thread, str) and _WHO.fullmatch(thread) else ""
-        found.append(Incoming(channel, key_of(person, where), identity, text))
+        # What a message may hold, at a time: the screen reads each in one go.
+        for start in range(0, len(text), LONGEST_TEXT - 500):
+            part = text[start : start + LONGEST_TEXT]
+            found.append(Incoming(channel, key_of(person, where), identity, part))
     return found

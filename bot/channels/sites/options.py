@@ -91,6 +91,14 @@ def read_sites(settings: Settings) -> list[Site]:
     for name in names:
         if names.count(name) > 1:
             raise SettingError(f"{path.name}: two sites are called {name}. Give one of them another name.")
+    owners: dict[Key, str] = {}
+    for site in sites:
+        for key in site.keys:
+            # The address is not signed: with one key, one site could write in the other's name.
+            if owners.setdefault(key, site.name) != site.name:
+                raise SettingError(
+                    f"{KEYS}: {site.name} and {owners[key]} have the same key. Make one for each."
+                )
     return sites
 
 
@@ -104,7 +112,7 @@ def _site(file: str, number: int, given: object, settings: Settings, keys: Mappi
         if not isinstance(given.get(key), str) or not given[key].strip():
             _wrong(where, f"'{key}' is missing")
     name = given["name"].strip()
-    if not _NAME.fullmatch(name):
+    if len(name) > 24 or not _NAME.fullmatch(name):
         _wrong(where, "'name' is 2 to 24 small letters and digits, with single hyphens between them")
     where = f"{file}, {name}"
     _supported(where, given)

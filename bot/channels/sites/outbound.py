@@ -146,8 +146,8 @@ class SiteChannel:
         if outgoing.kind == "assistant" and not offered & {PERSON, WITHDRAW}:
             if self.person_title:
                 buttons.append(Button(self.person_title(), PERSON, "person"))
-            if self.person_sentence:
-                text = f"{text}\n\n{self.person_sentence()}"
+            if self.person_sentence and (sentence := self.person_sentence()):
+                text = f"{text}\n\n{sentence}"
         choices = [{"title": button.title, "token": button.token} for button in buttons]
         return cut(text, self.max_text, _one), choices
 

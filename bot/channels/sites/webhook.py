@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
 from typing import Any
@@ -41,12 +42,14 @@ async def _taken(read: Read, intake: Intake, channel: str) -> HTTPResponse:
     """Keep the events that are right; name those that are not, without a word of theirs."""
     if read.problems:
         log.warning("site.refused", channel=channel, count=len(read.problems))
-        await intake.warn(salvaged(read.unread, channel))
     moment = now()
     places: list[tuple[int, Arrival]] = [
         (place, arrival) for place, event in read.events for arrival in arrivals_of(event, channel, moment)
     ]
-    changed = await intake.take([arrival for _, arrival in places])
+    # Side by side: a callback that hangs must not keep the right events from being stored.
+    _, changed = await asyncio.gather(
+        intake.warn(salvaged(read.unread, channel)), intake.take([arrival for _, arrival in places])
+    )
     refused = [*read.problems]
     refused += [Problem(f"events[{place}].id", USED_BEFORE) for place, one in places if one in changed]
     taken = len(read.events) - len({place for place, one in places if one in changed})

@@ -39,11 +39,13 @@ CODES: Final = Codes(
     seconds={4: 60.0, 80007: 60.0, 130429: 2.0, 131048: 300.0, 131056: 6.0},
 )
 _LATER: Final = frozenset({"busy", "not_taken", "server"})
+_AGAIN: Final = _LATER | {"locked", "token"}
+"""What is tried again for words of danger: an account can be mended while somebody waits."""
 
 
 def is_temporary(code: int) -> bool:
-    """Whether the same message may well arrive when it is sent once more."""
-    return CODES.kinds.get(code) in _LATER
+    """Whether the same words, of danger, may arrive when they are sent once more."""
+    return CODES.kinds.get(code) in _AGAIN
 
 
 def said(code: int) -> str:

@@ -97,7 +97,10 @@ def read_body(body: bytes, account: Account) -> Webhook:
 def _change(change: Json, entry: Json, account: Account, found: Webhook) -> None:
     name, value = text(change.get("field")), change["value"]
     if name not in MESSAGES:
-        found.arrivals += standing.read(name, value, entry, account.text_names)
+        try:
+            found.arrivals += standing.read(name, value, entry, account.text_names)
+        except Exception as error:
+            log.error("whatsapp.unreadable", channel=NAME, kind=["account"], error=type(error).__name__)
         return
     number_id = _number_id(value)
     if number_id not in account.number_ids:
