@@ -48,6 +48,9 @@ async def take(connection: AsyncConnection, receipt: Receipt) -> bool:
         found = await _by_its_mark(connection, receipt)
         # Of a long text the row keeps the last part's id.
         values = {} if receipt.part else {"platform_id": receipt.message_id}
+        if found is None:
+            # The answer to our call may have been stored between the two looks.
+            found, values = (await connection.execute(_FIND, which)).one_or_none(), {}
     if found is None or DELIVERY_RANK[receipt.state] <= DELIVERY_RANK[found.state]:
         return False
     moved = await advance(
