@@ -64,7 +64,7 @@ def test_places_of_the_force_name_no_person(content: Content) -> None:
     lists, said = Lists.load(DATA / "plain"), "Was your bike stolen in Saltmarsh?"
     guard = Guard(lists, theirs.contacts, names=theirs.own_names)
     assert not guard.find(said)
-    assert guard.find("Mr Saltmarsh was arrested for assault."), "a place may be a surname too"
+    assert guard.find("Mr Saltmarsh stole your bike."), "a place may be a surname too"
     assert Guard(lists, content.contacts, names=content.own_names).find(said)
 
 
