@@ -26,14 +26,16 @@ from types import ModuleType
 from bot.settings import load_settings
 from bot.stack import RASA_PYTHON, rasa_environment
 from bot.stack import Stack as House
-from tests.drills import desk_drills, drills, rasa_drills, telegram_drills
+from tests.drills import desk_drills, drills, meta_drills, rasa_drills, telegram_drills
 from tests.drills.checker import COUNTS, Verdict, check, read_log
 from tests.drills.drills import Drill
 from tests.drills.gateway import FAULTS
+from tests.drills.meta import MetaStack
 from tests.drills.processes import ROOT, SECRET, Ports, Postgres, Process, Valkey
 from tests.drills.questions import Questions
 from tests.drills.stack import DrillFailedError, Stack
 from tests.drills.telegram import TelegramStack
+from tests.platforms.graph import App
 
 FAULT_DRILLS = {
     "epoch": ("claim_in_flight",),
@@ -58,7 +60,11 @@ BY_WEBHOOK = (
 )  # fmt: skip
 BY_POLLING = ("two_at_once", "away", "store_away", "poller_killed")
 """The drills that Telegram goes through, in each of its two ways."""
-
+BY_GRAPH = (
+    "forged_signature", "batch_of_five", "delivered_three_times", "shuffled", "two_at_once", "echoes",
+    "claim_in_flight", "busy_platform", "away", "database_stopped", "gateways_killed",
+)  # fmt: skip
+"""The drills that Messenger and Instagram go through."""
 
 SETTLE_SECONDS = 20.0
 
@@ -122,7 +128,7 @@ class Run:
 
     def judge(self, stack: Stack) -> None:
         """Let the checker read the logs of a stack that has stopped."""
-        told = [stack.translated(record) for record in read_log(stack.followed_log)]
+        told = list(map(stack.reader(), read_log(stack.followed_log)))
         found = check(read_log(stack.folder / "generator.jsonl"), told)
         self.verdict.add(found)
         for row in self.rows:
@@ -222,6 +228,57 @@ async def _by_telegram(run: Run, mode: str, names: Sequence[str], quick: bool) -
         await stack.stop()
         redis.kill()
         run.judge(stack)
+
+
+async def with_meta(run: Run, quick: bool) -> None:
+    """Two gateways on one PostgreSQL, called by a Messenger of our own; then two called by an Instagram."""
+    channels = ("messenger", "instagram")
+    wanted = {channel: [name for name in BY_GRAPH if run.wanted(f"{channel}_{name}")] for channel in channels}
+    if not any(wanted.values()):
+        return
+    if run.postgres.why_not:
+        if not run.only:
+            run.skip("messenger_and_instagram", run.postgres.why_not)
+        return
+    await asyncio.to_thread(run.postgres.start)
+    try:
+        for channel, names in wanted.items():
+            if names:
+                await _by_graph(run, App(channel), names, quick)
+    finally:
+        await run.postgres.drop_all()
+        await asyncio.to_thread(run.postgres.remove)
+
+
+async def _by_graph(run: Run, app: App, names: Sequence[str], quick: bool) -> None:
+    redis = Valkey(run.folder, run.ports.take())
+    redis.start()
+    stack = MetaStack(
+        app.name, run.folder, run.ports, run.questions, app=app,
+        database_url=await run.postgres.database(f"drill_{os.getpid()}_{app.name}"), gateways=2,
+        redis=redis, seed=run.seed, fault=run.fault,
+    )  # fmt: skip
+    try:
+        await stack.start()
+        for name in names:
+            row = f"{app.name}_{name}"
+            if name == "database_stopped" and not run.postgres.is_ours:
+                run.skip(row, "this PostgreSQL is not ours to stop")
+            else:
+                await run.drill(stack, row, _for_graph(run, name, quick))
+    finally:
+        await stack.stop()
+        redis.kill()
+        run.judge(stack)
+
+
+def _for_graph(run: Run, name: str, quick: bool) -> Drill:
+    """A drill of Messenger's and Instagram's own, or one that every platform has."""
+    if name == "gateways_killed":
+        return drills.gateways_killed(name, 2 if quick else 8, 8, 6)
+    if name == "database_stopped":
+        return drills.database_stopped(run.postgres)
+    return _named(name, meta_drills, drills, desk_drills)
 
 
 def _named(name: str, *places: ModuleType) -> Drill:
@@ -336,6 +393,7 @@ async def all_drills(run: Run, quick: bool) -> None:
     await with_stand_in(run, quick)
     await with_sqlite(run, quick)
     await with_telegram(run, quick)
+    await with_meta(run, quick)
     await with_rasa(run)
 
 

@@ -50,6 +50,41 @@ class Verdict:
         self.findings += other.findings
 
 
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """How often what people wrote was delivered, and taken."""
+
+    messages: int = 0
+    deliveries: int = 0
+    """A message that came five times, alone or in a batch, was delivered five times."""
+    webhooks: int = 0
+    """The calls in which they came."""
+    refused: int = 0
+    """Calls that were not taken: no answer, or any but 200."""
+
+    def __add__(self, other: Delivered) -> Delivered:
+        """Both together."""
+        return Delivered(
+            self.messages + other.messages, self.deliveries + other.deliveries,
+            self.webhooks + other.webhooks, self.refused + other.refused,
+        )  # fmt: skip
+
+
+def delivered(generator: Iterable[Record], platform: Iterable[Record]) -> Delivered:
+    """Count a platform's calls with something in them that a person wrote: echoes and receipts are none."""
+    written = {record["id"] for record in generator if record["what"] == "inbound"}
+    taken: Counter[str] = Counter()
+    webhooks = refused = 0
+    for record in platform:
+        carried = written.intersection(record["ids"]) if record["what"] == "delivery" else ()
+        if carried and record["status"] == 200:
+            webhooks += 1
+            taken.update(carried)
+        elif carried:
+            refused += 1
+    return Delivered(len(taken), taken.total(), webhooks, refused)
+
+
 def read_log(path: Path) -> list[Record]:
     """All whole lines of a log."""
     if not path.exists():
@@ -89,7 +124,7 @@ def check(generator: Sequence[Record], platform: Sequence[Record]) -> Verdict:
     verdict.replies = sum(len(records) for records in sends.values())
     verdict.kills = sum(1 for record in generator if record["what"] == "kill")
     verdict.claims = sum(1 for record in generator if record["what"] == "claim")
-    by_text = {text: slug for slug, text in words["answers"].items()}
+    by_text = {squeezed(text): slug for slug, text in words["answers"].items()}
     for person in sorted(set(inbound) | set(sends)):
         seen = _Person(
             person,
@@ -132,7 +167,10 @@ class _Told:
 
 def _told(send: Record, by_text: Mapping[str, str], words: Record) -> _Told:
     text = str(send["text"])
-    plain = text.removeprefix(f"{words.get('mark', '')}\n\n")
+    # A text that left in parts has lost no more than space; what stands before an answer is not of it.
+    plain = squeezed(text)
+    for before in (words.get("opening", ""), words.get("mark", "")):
+        plain = plain.removeprefix(squeezed(before)).lstrip()
     number = None
     if send["kind"] == "staff":
         last = text.rsplit("#", 1)[-1]
@@ -144,8 +182,13 @@ def _told(send: Record, by_text: Mapping[str, str], words: Record) -> _Told:
         outbox=send["outbox"] or 0,
         slug=by_text.get(plain) if send["kind"] == "assistant" else None,
         number=number,
-        helps=text != words.get("not_understood") and send["kind"] != "notice",
+        helps=plain != squeezed(words.get("not_understood", "")) and send["kind"] != "notice",
     )
+
+
+def squeezed(text: str) -> str:
+    """A text with one blank wherever it has space."""
+    return " ".join(text.split())
 
 
 def _owned(records: Iterable[Record]) -> list[tuple[float, float, float, float]]:

@@ -14,6 +14,7 @@ import time
 from collections.abc import Awaitable, Callable
 from urllib.parse import urlsplit
 
+from bot.assistant.client import BREAK_SECONDS
 from tests.drills.processes import SECRET, Postgres
 from tests.drills.stack import DrillFailedError, Stack, expect
 from tests.platforms.loopback import HEADER, sign
@@ -272,7 +273,9 @@ async def into_hands(stack: Stack, person: str, staff: int | None = None) -> int
 
 
 async def back_to_normal(stack: Stack, drill: str, seconds: float = 25.0, *, real: bool = False) -> None:
-    """After a while a new person is answered by the assistant again."""
+    """After a while a new person is answered by the assistant again, whichever gateway takes the turn."""
+    # Each gateway leaves a Rasa that failed alone for itself: one may rest while the other answers.
+    await asyncio.sleep(BREAK_SECONDS)
     deadline = time.monotonic() + seconds
     slug = "noise" if real else stack.questions.slugs[0]
     while time.monotonic() < deadline:

@@ -37,6 +37,7 @@ from bot.settings import load_settings
 from bot.store import Store
 from bot.store.record import add_outbox, now
 from bot.store.tables import Conversation, Outbox, Person, Staff, StaffSession, StaffTeam
+from tests.drills.marking import mark_sends
 from tests.platforms.loopback import Loopback
 
 STAFF = 50
@@ -387,6 +388,7 @@ def main() -> None:
     if given.fault:
         FAULTS[given.fault]()
     open_the_door()
+    mark_sends(_replace)
     try:
         asyncio.run(app.serve(load_settings(), [Loopback(given.platform, given.secret)]))
     except SettingError as error:

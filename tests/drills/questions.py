@@ -62,13 +62,11 @@ class Questions:
         self.wording = {
             "answers": self.answers,
             "mark": content.line("automated_mark"),
+            "opening": content.line("opening_automated"),
             "not_understood": content.line("not_understood"),
         }
         self.line = content.line
         self.desk_name = content.desk_name
-        self.safety_ends = tuple(
-            words.safety[-1] for words in map(screen.words, screen.content.categories) if words.safety
-        )
         self.danger = next(
             (t for t in _DANGER if (worst := screen.check(t).worst) and worst.priority == "P1"), ""
         )

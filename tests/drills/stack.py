@@ -9,7 +9,7 @@ import json
 import random
 import time
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -272,6 +272,7 @@ class Stack:
 
     async def _listen(self) -> None:
         """Follow the platform's log."""
+        translated = self.reader()
         place = 0
         rest = ""
         while True:
@@ -282,16 +283,16 @@ class Stack:
             if new:
                 *lines, rest = (rest + new).split("\n")
                 for line in lines:
-                    record = self.translated(json.loads(line))
+                    record = translated(json.loads(line))
                     if record["what"] == "send":
                         self._heard[record["person"]].append(record)
                 async with self._news:
                     self._news.notify_all()
             await asyncio.sleep(POLL_SECONDS)
 
-    def translated(self, record: dict[str, Any]) -> dict[str, Any]:
-        """A line of the followed log in the words that the checker knows."""
-        return record
+    def reader(self) -> Callable[[dict[str, Any]], dict[str, Any]]:
+        """What puts the lines of the followed log, one after the other, into words that the checker knows."""
+        return lambda record: record
 
     async def settle(self, seconds: float = 60.0) -> None:
         """Wait until every webhook was taken, and nothing was sent for a while.

@@ -8,7 +8,8 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,33 +19,25 @@ from tests.drills.checker import Record
 from tests.drills.processes import SECRET, Ports, Process, Valkey, python
 from tests.drills.questions import Questions
 from tests.drills.stack import Stack
+from tests.platforms.marks import read_mark
 from tests.platforms.telegram import Writer
 
 TOKEN = "4242424242:AAH-loopback_token_of_the_drills_only"
 FIRST_CHAT = 500_000_000
 
 
-class Kinds:
-    """Telegram is told neither what kind a message is nor our number of it: its words tell the kind."""
+def translated(record: Record, people: Mapping[int, str]) -> Record:
+    """A line of Telegram's log in the words of the loopback platform's. `people` by their chats.
 
-    def __init__(self, questions: Questions) -> None:
-        self._desk = f"{questions.desk_name}:\n\n"
-        self._block = questions.line("block_999").split("\n")[0]
-        # The words of a second category follow without the block: what they end with tells them.
-        self._ends = questions.safety_ends
-        keys = ("joined", "released", "closed_by_silence")
-        self._notices = (
-            *(questions.line(key) for key in keys),
-            questions.line("closed", reference="\0").split("\0")[0],
-        )
-
-    def of(self, text: str) -> str:
-        """staff, safety, notice or assistant."""
-        if text.startswith(self._desk):
-            return "staff"
-        if text.startswith(self._block) or text.endswith(self._ends):
-            return "safety"
-        return "notice" if text.startswith(self._notices) else "assistant"
+    Telegram is told neither what kind a message is nor our number of it: the drill's gateway marks both.
+    """
+    if "chat" not in record:
+        return record
+    found = {**record, "person": people.get(int(record["chat"]), "nobody.0")}
+    if record["what"] == "send":
+        kind, row = read_mark(str(record["mark"]))
+        found |= {"kind": kind, "outbox": row or None}
+    return found
 
 
 class TelegramStack(Stack):
@@ -73,7 +66,6 @@ class TelegramStack(Stack):
         self.mode = mode
         self._people_by_chat: dict[int, str] = {}
         self._writers: dict[str, Writer] = {}
-        self._kinds = Kinds(questions)
         self.followed_log = self.telegram_log = self.folder / "telegram.jsonl"
         port = ports.take()
         self.telegram_url = f"http://127.0.0.1:{port}"
@@ -147,17 +139,9 @@ class TelegramStack(Stack):
         answer = await self._http.post(f"{self.telegram_url}/control/updates", content=json.dumps(body))
         answer.raise_for_status()
 
-    def translated(self, record: Record) -> Record:
-        """A line of Telegram's log in the words of the loopback platform's.
-
-        Telegram is not told what kind a message is, nor our number of it: the words tell the kind.
-        """
-        if "chat" not in record:
-            return record
-        found = {**record, "person": self._people_by_chat.get(int(record["chat"]), "nobody.0")}
-        if record["what"] == "send":
-            found["kind"], found["outbox"] = self._kinds.of(record["text"]), None
-        return found
+    def reader(self) -> Callable[[Record], Record]:
+        """What puts Telegram's log into the words of the loopback platform's."""
+        return partial(translated, people=self._people_by_chat)
 
     # ---- the gateways' side --------------------------------------------------------------------
 

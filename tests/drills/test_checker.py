@@ -6,12 +6,13 @@ from typing import Any
 
 import pytest
 
-from tests.drills.checker import Record, Verdict, check
+from tests.drills.checker import Delivered, Record, Verdict, check, delivered
 
 pytestmark = pytest.mark.unit
 
 ANSWERS = {"noise": "Ask the council.", "parking": "Ask the council too."}
 NOT_UNDERSTOOD = "I did not understand."
+OPENING = "I'm an automated assistant."
 
 
 def said(order: int, expects: str | None = "noise", *, alone: bool = True) -> Record:
@@ -45,7 +46,9 @@ def told(at: float, text: str, kind: str = "assistant", outbox: int = 0) -> Reco
 
 def verdict(generator: list[Record], platform: list[Record]) -> Verdict:
     """The checker's word."""
-    words: dict[str, Any] = {"answers": ANSWERS, "mark": "Automated:", "not_understood": NOT_UNDERSTOOD}
+    words: dict[str, Any] = {
+        "answers": ANSWERS, "mark": "Automated:", "opening": OPENING, "not_understood": NOT_UNDERSTOOD,
+    }  # fmt: skip
     return check([{"what": "wording", **words}, *generator], platform)
 
 
@@ -68,6 +71,35 @@ def test_an_answer_to_each_question_is_as_it_should_be() -> None:
     )
 
     assert (names(found), found.inbound, found.replies) == ([], 2, 2)
+
+
+def test_an_answer_is_known_with_the_first_words_before_it_and_space_lost_at_the_cuts() -> None:
+    """So that the same one twice is doubled, and those in the wrong order are reordered."""
+    marked = f"{OPENING}\n\nAutomated:\n\nAsk the\n\ncouncil."
+    assert names(verdict([said(1)], [taken(1, 1.0), told(2.0, f"{OPENING}\n\nAsk the  council.")])) == []
+    twice = [told(2.0, marked), told(3.0, ANSWERS["noise"])]
+    assert names(verdict([said(1)], [taken(1, 1.0), *twice])) == ["doubled"]
+    wrong = [told(3.0, f"{OPENING}\n\n{ANSWERS['parking']}"), told(4.0, ANSWERS["noise"])]
+    found = verdict([said(1), said(2, "parking")], [taken(1, 1.0), taken(2, 2.0), *wrong])
+    assert "reordered" in names(found)
+
+
+def test_first_words_are_no_help_by_themselves() -> None:
+    """Whoever was told who speaks, and that nothing was understood, was told nothing to it."""
+    sends = [told(2.0, f"{OPENING}\n\n{NOT_UNDERSTOOD}")]
+
+    assert names(verdict([said(1)], [taken(1, 1.0), *sends])) == ["lost"]
+
+
+def test_every_delivery_of_a_message_is_counted_and_nothing_else() -> None:
+    """In batches, repeated, refused; echoes, receipts and what nobody wrote are none."""
+    batch = {**taken(1, 1.0), "ids": ["m1", "m2"]}
+    log = [batch, batch, taken(1, 2.0), taken(2, 2.0, 503), {**taken(3, 3.0), "ids": []},
+           {**taken(3, 3.0), "ids": ["lb7"]}, told(4.0, ANSWERS["noise"])]  # fmt: skip
+    found = delivered([said(1), said(2), said(3)], log)
+
+    assert found == Delivered(messages=2, deliveries=5, webhooks=3, refused=1)
+    assert sum([found, found], Delivered()) == Delivered(4, 10, 6, 2)
 
 
 @pytest.mark.parametrize("words", [None, NOT_UNDERSTOOD, ANSWERS["parking"]])

@@ -18,14 +18,15 @@ import subprocess
 import sys
 import time
 from collections import defaultdict
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from bot.stack import RASA_PYTHON
-from tests.drills.checker import COUNTS, Verdict, check, read_log
+from tests.drills.checker import COUNTS, Delivered, Verdict, check, delivered, read_log
 from tests.drills.processes import ROOT, Ports
 from tests.drills.stack import DrillFailedError
-from tests.soak import games, judge
+from tests.soak import games, judge, moments
 from tests.soak.samples import Sampler
 from tests.soak.sources import SOURCES
 from tests.soak.system import System
@@ -35,6 +36,9 @@ LOAD = 0.7
 """Of the capacity."""
 RESTARTS_FROM, RESTARTS_TO = 0.35, 0.65
 """The part of the run in which everything is restarted; before and after it is calm."""
+MESSAGES_A_MINUTE = 20_000 / 30
+"""At least. A slower machine takes longer, at most `LONGER` times as long."""
+LONGER = 1.5
 SETTLE_SECONDS = 10.0
 """After a restart, until its effects count as over."""
 
@@ -57,6 +61,8 @@ class Soak:
         """From the first question to the last answer."""
         stack = self.system.stack
         self.traffic = Traffic(stack, self.system.sources)
+        for source in self.system.sources:
+            await source.begin()
         known = await self.traffic.learn()
         say(
             f"The assistant answers {known} of {len(stack.questions.slugs)} questions as the checker expects."
@@ -67,24 +73,31 @@ class Soak:
         self.traffic.tally.latencies.clear()
         self.zero = time.time()
         self.sampler = Sampler(self.system, self.traffic, self.folder, self.zero)
-        until = time.monotonic() + self.seconds
+        begun, said = time.monotonic(), stack.said
+        until, latest = begun + self.seconds, begun + self.seconds * LONGER
+        wanted = said + self.seconds / 60 * MESSAGES_A_MINUTE
+
+        def is_enough() -> bool:
+            now = time.monotonic()
+            return now >= latest or (now >= until and stack.said >= wanted)
+
         watching = asyncio.create_task(self.sampler.run())
         try:
             async with asyncio.TaskGroup() as group:
                 restarts = group.create_task(self._restart_all())
-                group.create_task(self.traffic.flow(rate, until, restarts))
+                group.create_task(self.traffic.flow(rate, is_enough, restarts))
             await self.traffic.drain()
             await stack.settle()
+            for source in self.system.sources:
+                await source.settle()
         finally:
             watching.cancel()
             await asyncio.gather(watching, return_exceptions=True)
             self.sampler.close()
 
     async def _restart_all(self) -> None:
-        plan = self.system.plan()
         first, last = self.seconds * RESTARTS_FROM, self.seconds * RESTARTS_TO
-        for number, (name, how) in enumerate(plan):
-            due = first + (last - first) * number / len(plan)
+        for due, name, how in moments.draw(self.system.plan(), first, last, self.system.stack.chance):
             await asyncio.sleep(max(0.0, self.zero + due - time.time()))
             began = time.time() - self.zero
             await self.system.restart(name, how)
@@ -101,6 +114,11 @@ class Soak:
         """What the logs say, read once everything has stopped."""
         told = [record for source in self.system.sources for record in read_log(source.log)]
         return check(read_log(self.system.stack.folder / "generator.jsonl"), told)
+
+    def deliveries(self) -> dict[str, Delivered]:
+        """How often each way in delivered what people wrote."""
+        written = read_log(self.system.stack.folder / "generator.jsonl")
+        return {source.name: delivered(written, read_log(source.log)) for source in self.system.sources}
 
     def trends(self) -> list[judge.Trend]:
         """The memory of every generation of every process of the product."""
@@ -127,6 +145,7 @@ class Soak:
     def summary(self) -> dict[str, Any]:
         """The last line."""
         tally, found, trends = self.traffic.tally, self.verdict(), self.trends()
+        ways = self.deliveries()
         points = [(at - self.zero, seconds) for at, _, seconds in tally.latencies]
         calm_points = set(judge.outside(points, self.windows))
         calm = [seconds for _, seconds in calm_points]
@@ -152,6 +171,8 @@ class Soak:
             "not_begun": tally.not_begun,
             "inbound": found.inbound,
             "replies": found.replies,
+            "deliveries": sum(ways.values(), Delivered()).deliveries,
+            "ways": {name: asdict(way) for name, way in ways.items()},
             "claims": found.claims,
             "restarts": len(self.restarts),
             **counts,
@@ -213,6 +234,10 @@ async def hold(given: argparse.Namespace, folder: Path) -> dict[str, Any]:
     summary["machine"] = played
     summary["problems"] = [*problems, *summary["problems"]]
     summary["ok"] = summary["ok"] and not problems
+    say(
+        f"{summary['deliveries']:,} deliveries of {summary['inbound']:,} messages over "
+        f"{len(summary['ways'])} channels, {summary['restarts']} restarts and kills at random moments."
+    )
     return summary
 
 

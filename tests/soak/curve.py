@@ -20,6 +20,7 @@ from matplotlib import pyplot as plt
 COLOURS = {
     "gateway0": "#003078", "gateway1": "#5694ca", "rasa": "#d4351c", "actions": "#f47738",
     "valkey": "#00703c", "webchat": "#003078", "loopback": "#d4351c", "telegram": "#00703c",
+    "messenger": "#1d70b8", "instagram": "#801650",
 }  # fmt: skip
 
 

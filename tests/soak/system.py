@@ -175,13 +175,13 @@ class System:
         return {**found, "rasa": self.rasa, "actions": self.actions, "valkey": self.valkey.process}
 
     def plan(self) -> list[tuple[str, str]]:
-        """What is restarted, in this order: (process, how)."""
+        """What is restarted: (process, how). The gateways are killed more often than the rest."""
         found = [
-            ("gateway0", "term"), ("rasa", "kill"), ("gateway1", "kill"), ("actions", "kill"),
-            ("valkey", "kill"), ("gateway0", "kill"), ("gateway1", "term"), ("rasa", "term"),
+            ("gateway0", "term"), ("gateway1", "term"), ("rasa", "term"), ("rasa", "kill"),
+            ("actions", "kill"), ("valkey", "kill"), *[("gateway0", "kill"), ("gateway1", "kill")] * 3,
         ]  # fmt: skip
         if self.postgres is not None and self.postgres.is_ours:
-            found.insert(5, ("database", "stop"))
+            found.append(("database", "stop"))
         return found
 
     async def restart(self, name: str, how: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -116,12 +116,12 @@ class Traffic:
 
     # ---- the soak itself ----------------------------------------------------------------------
 
-    async def flow(self, rate: float, until: float, restarts: asyncio.Task[None]) -> None:
+    async def flow(self, rate: float, is_enough: Callable[[], bool], restarts: asyncio.Task[None]) -> None:
         """Begin conversations at random moments, so many messages a second, whatever comes back.
 
-        It flows until the time is over and the last restart too: a slow machine may take longer.
+        It flows until that is enough and the last restart is over too: a slow machine may take longer.
         """
-        while time.monotonic() < until or not restarts.done():
+        while not is_enough() or not restarts.done():
             await asyncio.sleep(self._chance.expovariate(rate / MESSAGES_EACH))
             if len(self._talking) >= MOST_AT_ONCE:
                 self.tally.not_begun += 1

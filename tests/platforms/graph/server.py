@@ -4,9 +4,11 @@
 
 Its log is one JSON object a line, written before the answer leaves:
 
-    {"what": "send", "n", "at", "person", "text", "mid", "metadata", "quick_replies", "type", "tag"}
+    {"what": "send", "n", "at", "person", "text", "mid", "metadata", "quick_replies", "type", "tag", "mark"}
     {"what": "refusal", "at", "person", "status", "code", "subcode"}
     {"what": "delivery", "began", "at", "ids", "gateway", "status", "try"}
+
+`mark` is what a test's own gateway says of a message (`tests.platforms.marks`).
 """
 
 from __future__ import annotations
@@ -29,9 +31,13 @@ import httpx
 from sanic import HTTPResponse, Request, Sanic, raw
 from sanic import json as json_response
 
+from tests.platforms.marks import MARK
+
 Json = dict[str, Any]
 
 HEADER = "X-Hub-Signature-256"
+OLD_HEADER = "X-Hub-Signature"
+"""The same by SHA-1: Meta still sends it beside the other, for apps from before."""
 VERSION = "v23.0"
 ATTEMPT_SECONDS = 6.0
 FIRST_PAUSE_SECONDS = 0.2
@@ -39,9 +45,9 @@ LONGEST_PAUSE_SECONDS = 1.0
 DAY = 24 * 3600.0
 
 
-def sign(body: bytes, app_secret: str) -> str:
+def sign(body: bytes, app_secret: str, kind: str = "sha256") -> str:
     """The header's value for a body."""
-    return "sha256=" + hmac.new(app_secret.encode(), body, hashlib.sha256).hexdigest()
+    return f"{kind}=" + hmac.new(app_secret.encode(), body, kind).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +62,10 @@ class App:
     verify_token: str = "loopback-verify_word"
     account_id: str = "178414000000042"
     page_id: str = "1040000000042"
+    requires_proof: bool = True
+    """The app's own setting "Require app secret": calls without a proof are refused."""
+    webhook_path: str = ""
+    """Where it calls us; empty: where our gateways listen."""
 
     @property
     def is_instagram(self) -> bool:
@@ -66,6 +76,11 @@ class App:
     def us(self) -> str:
         """Our own id in its events."""
         return self.account_id if self.is_instagram else self.page_id
+
+    @property
+    def path(self) -> str:
+        """Where it calls us."""
+        return self.webhook_path or f"/{self.name}/webhook"
 
 
 @dataclass(slots=True)
@@ -84,8 +99,13 @@ class Mode:
     """How often each webhook is delivered although it was answered 2xx."""
     scatter_seconds: float = 0.0
     """Webhooks start up to so much later, each by itself: they arrive in any order."""
+    repeat_seconds: float = 0.0
+    """Each repeat comes up to so much later than the one before it: between newer ones."""
     busy_share: float = 0.0
     down_share: float = 0.0
+    slow_share: float = 0.0
+    """Taken at once, answered after `slow_seconds`."""
+    slow_seconds: float = 0.0
     retry_after: int = 1
     fails: int = 0
     """The code with which what was taken is later said to have failed (WhatsApp)."""
@@ -215,15 +235,21 @@ class GraphServer:
                 copies -= 1
                 if copies <= 0:
                     return
+                if self.mode.repeat_seconds:
+                    await asyncio.sleep(self.mode.repeat_seconds * self._chance.random())
                 continue
             await asyncio.sleep(pause * (0.5 + self._chance.random()))
             pause = min(LONGEST_PAUSE_SECONDS, pause * 2)
 
     async def _post(self, index: int, body: bytes) -> int:
-        headers = {"Content-Type": "application/json", HEADER: sign(body, self.app.app_secret)}
+        secret = self.app.app_secret
+        headers = {
+            "Content-Type": "application/json", HEADER: sign(body, secret),
+            OLD_HEADER: sign(body, secret, "sha1"),
+        }  # fmt: skip
         try:
             answer = await self._client().post(
-                f"{self.gateways[index]}/{self.app.name}/webhook", content=body, headers=headers
+                self.gateways[index] + self.app.path, content=body, headers=headers
             )
         except httpx.HTTPError:
             return 0
@@ -259,7 +285,7 @@ class GraphServer:
     # ---- calls -----------------------------------------------------------------------------------
 
     async def answer(
-        self, method: str, path: str, query: Json, token: str, body: Json
+        self, method: str, path: str, query: Json, token: str, body: Json, mark: str = ""
     ) -> tuple[int, Any, dict[str, str]]:
         """One call. Returns status, body and headers; status 0 closes the connection."""
         self.calls.append({"method": method, "path": path, "at": time.time(), "query": query, **body})
@@ -268,7 +294,7 @@ class GraphServer:
             fault = self._fault(path, body)
             if fault is not None and not fault.take:
                 return await self._misbehave(fault)
-            result = await self._do(method, path, body)
+            result = await self._do(method, path, body, mark)
             if fault is not None:
                 return await self._misbehave(fault)
         except _Refusal as refusal:
@@ -281,8 +307,10 @@ class GraphServer:
         return 200, result, {}
 
     def _check_caller(self, query: Json, token: str) -> None:
-        if token != self.token:
+        if (token or query.get("access_token")) != self.token:
             raise _Refusal(400, 190, 463)
+        if not self.app.requires_proof:
+            return
         proof = hmac.new(self.app.app_secret.encode(), token.encode(), hashlib.sha256).hexdigest()
         if query.get("appsecret_proof") != proof:
             raise _Refusal(400, 100)
@@ -310,7 +338,7 @@ class GraphServer:
         headers = {"Retry-After": str(int(fault.seconds))} if fault.seconds else {}
         return int(code), b"<html><h1>" + code.encode() + b"</h1></html>", {**headers, **fault.headers}
 
-    async def _do(self, method: str, path: str, body: Json) -> Json:
+    async def _do(self, method: str, path: str, body: Json, mark: str) -> Json:
         if method == "GET" and path == "me":
             return {"id": self.app.page_id, "instagram_business_account": {"id": self.app.account_id}}
         known: dict[str, Callable[[Json], Json]] = {
@@ -319,7 +347,7 @@ class GraphServer:
             "me/messenger_profile": lambda given: self._tell("profile", given, {"result": "success"}),
         }
         if method == "POST" and path == "me/messages":
-            return await self._send(body)
+            return await self._send(body, mark)
         if method != "POST" or path not in known:
             raise _Refusal(400, 2500)
         return known[path](body)
@@ -335,7 +363,7 @@ class GraphServer:
         self.holders[person] = self.app.app_id
         return {"success": True}
 
-    async def _send(self, body: Json) -> Json:
+    async def _send(self, body: Json, mark: str) -> Json:
         person = str((body.get("recipient") or {}).get("id"))
         if "sender_action" in body:
             if "message" in body or body["sender_action"] not in ("mark_seen", "typing_on", "typing_off"):
@@ -345,19 +373,21 @@ class GraphServer:
         self._check_person(person)
         self._check_message(message)
         self._check_terms(person, body)
-        self._roll_dice()
+        slow = self._roll_dice()
         mid = f"m_ours-{len(self.messages) + 1}-" + "Zz8-" * 20
         sent = {
             "person": person, "mid": mid, "text": message["text"], "metadata": message.get("metadata"),
             "quick_replies": message.get("quick_replies", []), "type": body.get("messaging_type"),
             "tag": body.get("tag"), "silent": body.get("notification_type"), "at": time.time(),
-            "control": body.get("thread_control"),
+            "control": body.get("thread_control"), "mark": mark,
         }  # fmt: skip
         self.messages.append(sent)
         self.note(what="send", n=len(self.messages), **sent)
         if body.get("thread_control", {}).get("control_type") == "release":
             self.holders[person] = "0"
         await self._tell_back(person, sent)
+        if slow:
+            await asyncio.sleep(self.mode.slow_seconds)
         return {"recipient_id": person, "message_id": mid}
 
     def _check_person(self, person: str) -> None:
@@ -398,12 +428,14 @@ class GraphServer:
         if age > (7 * DAY if tagged else DAY):
             raise _Refusal(403, 10, 2534022 if self.app.is_instagram else 2018278)
 
-    def _roll_dice(self) -> None:
-        dice = self._chance.random()
-        if dice < self.mode.busy_share:
-            raise _Refusal(400, 613, 0, **{"Retry-After": str(self.mode.retry_after)})
-        if dice < self.mode.busy_share + self.mode.down_share:
+    def _roll_dice(self) -> bool:
+        """Refuse it, or say whether its answer is slow."""
+        mode, dice = self.mode, self._chance.random()
+        if dice < mode.busy_share:
+            raise _Refusal(400, 613, 0, **{"Retry-After": str(mode.retry_after)})
+        if dice < mode.busy_share + mode.down_share:
             raise _Refusal(503, 2)
+        return dice < mode.busy_share + mode.down_share + mode.slow_share
 
     async def _tell_back(self, person: str, sent: Json) -> None:
         """The echo, and what becomes of the message."""
@@ -430,7 +462,7 @@ class GraphServer:
         return len(self._pending)
 
 
-def build(server: GraphServer, name: str = "loopback-graph") -> Sanic[Any, Any]:
+def build(server: GraphServer, name: str = "loopback-graph", version: str = VERSION) -> Sanic[Any, Any]:
     """The HTTP side. `name` must be another for each in one process."""
     app: Sanic[Any, Any] = Sanic(name, configure_logging=False)
     app.config.KEEP_ALIVE_TIMEOUT = 900
@@ -440,12 +472,13 @@ def build(server: GraphServer, name: str = "loopback-graph") -> Sanic[Any, Any]:
     app.config.AUTO_EXTEND = False
     app.config.TOUCHUP = False
 
-    @app.route(f"/{VERSION}/<path:path>", methods=["GET", "POST"], name="graph")
+    @app.route(f"/{version}/<path:path>", methods=["GET", "POST"], name="graph")
     async def _graph(request: Request, path: str) -> HTTPResponse:
         query = {key: values[-1] for key, values in request.args.items()}
         token = (request.headers.get("authorization") or "").removeprefix("Bearer ")
         body = dict(request.json or {}) if request.method == "POST" else {}
-        status, answer, headers = await server.answer(request.method, path, query, token, body)
+        mark = request.headers.get(MARK) or ""
+        status, answer, headers = await server.answer(request.method, path, query, token, body, mark)
         if status == 0:
             if request.transport is not None:
                 request.transport.abort()
@@ -476,6 +509,7 @@ def build(server: GraphServer, name: str = "loopback-graph") -> Sanic[Any, Any]:
         server.holders |= given.get("holders", {})
         server.gateways = given.get("gateways", server.gateways)
         server.token = given.get("token", server.token)
+        server.wrote |= given.get("wrote", {})
         server.human_agent = given.get("human_agent", server.human_agent)
         server.is_default_app = given.get("is_default_app", server.is_default_app)
         return json_response({"ok": True})
@@ -509,9 +543,15 @@ def main() -> None:
     parser.add_argument("--log", type=Path, required=True)
     parser.add_argument("--gateway", action="append", default=[])
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--version", default=VERSION)
+    parser.add_argument("--webhook-path", default="")
+    parser.add_argument("--no-proof", action="store_true", help="take calls without appsecret_proof")
     given = parser.parse_args()
-    server = GraphServer(App(given.name), given.gateway, given.log, given.seed)
-    build(server).run(host="127.0.0.1", port=given.port, single_process=True, access_log=False, motd=False)
+    app = App(given.name, webhook_path=given.webhook_path, requires_proof=not given.no_proof)
+    server = GraphServer(app, given.gateway, given.log, given.seed)
+    build(server, version=given.version).run(
+        host="127.0.0.1", port=given.port, single_process=True, access_log=False, motd=False
+    )
 
 
 if __name__ == "__main__":

@@ -55,6 +55,8 @@ class Mode:
     receipts: bool = False
     reject: list[str] = field(default_factory=list)
     """People who have blocked the force: 403."""
+    repeat_seconds: float = 0.0
+    """Each repeat of a webhook comes up to so much later than the one before it: between newer ones."""
 
 
 class LoopbackServer:
@@ -83,11 +85,14 @@ class LoopbackServer:
         """Deliver a batch to the gateways until one takes it; `copies` times, as platforms may."""
         for copy in range(copies):
             start = (first if first is not None else self._chance.randrange(len(self.gateways))) + copy
-            task = asyncio.create_task(self._until_taken(events, start))
+            wait = copy * self.mode.repeat_seconds * self._chance.random()
+            task = asyncio.create_task(self._until_taken(events, start, wait))
             self.pending.add(task)
             task.add_done_callback(self.pending.discard)
 
-    async def _until_taken(self, events: list[dict[str, Any]], gateway: int) -> None:
+    async def _until_taken(self, events: list[dict[str, Any]], gateway: int, wait: float = 0.0) -> None:
+        if wait:
+            await asyncio.sleep(wait)
         body = json.dumps({"events": events}, ensure_ascii=True).encode()
         headers = {HEADER: sign(body, self._secret), "Content-Type": "application/json"}
         pause = FIRST_PAUSE_SECONDS

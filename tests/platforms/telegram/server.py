@@ -4,12 +4,13 @@
 
 Its log is one JSON object a line, written before the answer leaves:
 
-    {"what": "send", "n", "at", "chat", "text", "buttons", "message_id", "silent", "took"}
+    {"what": "send", "n", "at", "chat", "text", "buttons", "message_id", "silent", "took", "mark"}
     {"what": "refusal", "at", "chat", "status"}
     {"what": "delivery", "began", "at", "ids", "gateway", "status", "try"}
 
 `ids` are the test's own names of the updates. With long polling an update counts as delivered (200)
-when it is confirmed by a higher offset, and `gateway` is -1.
+when it is confirmed by a higher offset, and `gateway` is -1. `mark` is what a test's own gateway says of a
+message (`tests.platforms.marks`).
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ import httpx
 from sanic import HTTPResponse, Request, Sanic, raw
 from sanic import json as json_response
 
+from tests.platforms.marks import MARK
 from tests.platforms.telegram.updates import BOT
 
 Json = dict[str, Any]
@@ -61,6 +63,8 @@ class Mode:
     """Webhook calls start up to so much later, each by itself: they arrive in any order."""
     copies: int = 1
     """How often each webhook call is made although it was answered 2xx."""
+    repeat_seconds: float = 0.0
+    """Each repeat comes up to so much later than the one before it: between newer ones."""
 
 
 @dataclass(slots=True)
@@ -191,6 +195,8 @@ class TelegramServer:
                 if copies <= 0:
                     self.queue = [p for p in self.queue if p.number != one.number]
                     return
+                if self.mode.repeat_seconds:
+                    await asyncio.sleep(self.mode.repeat_seconds * self._chance.random())
                 continue
             self.webhook["last_error_date"] = int(time.time())
             self.webhook["last_error_message"] = f"Wrong response from the webhook: {status}"
@@ -221,7 +227,7 @@ class TelegramServer:
 
     # ---- the methods -------------------------------------------------------------------------
 
-    async def answer(self, token: str, method: str, given: Json) -> tuple[int, Any]:
+    async def answer(self, token: str, method: str, given: Json, mark: str = "") -> tuple[int, Any]:
         """One call. Returns status and body; a body that is bytes is not JSON."""
         if not _TOKEN.fullmatch(token):
             return 404, {"ok": False, "error_code": 404, "description": "Not Found"}
@@ -237,7 +243,7 @@ class TelegramServer:
                 fault = None
             if fault is not None and not fault.take:
                 return await self._misbehave(fault)
-            result = await take(given)
+            result = await (self._sendMessage(given, mark) if method == "sendMessage" else take(given))
             if fault is not None:
                 return await self._misbehave(fault)
         except _Answer as answer:
@@ -368,7 +374,7 @@ class TelegramServer:
                 )  # fmt: skip
         self.queue = [one for one in self.queue if one.number >= offset]
 
-    async def _sendMessage(self, given: Json) -> Json:
+    async def _sendMessage(self, given: Json, mark: str = "") -> Json:
         chat, text = int(given["chat_id"]), str(given.get("text") or "")
         self._check(chat, text, given)
         dice = self._chance.random()
@@ -396,6 +402,7 @@ class TelegramServer:
             what="send", n=self._sent, at=time.time(), chat=chat, text=text, message_id=self._message_ids,
             buttons=[{"title": b["text"], "token": b["callback_data"]} for b in buttons],
             silent=bool(given.get("disable_notification")), took=self.mode.slow_seconds if slow else 0.0,
+            mark=mark,
         )  # fmt: skip
         if slow:
             await asyncio.sleep(self.mode.slow_seconds)
@@ -481,7 +488,8 @@ def build(server: TelegramServer, name: str = "loopback-telegram") -> Sanic[Any,
         if not path.startswith("bot"):
             return json_response({"ok": False, "error_code": 404, "description": "Not Found"}, status=404)
         token, _, method = unquote(path).removeprefix("bot").partition("/")
-        status, body = await server.answer(token, method, read_form(request))
+        mark = request.headers.get(MARK) or ""
+        status, body = await server.answer(token, method, read_form(request), mark)
         if status == 0:
             if request.transport is not None:
                 request.transport.abort()
