@@ -30,7 +30,7 @@ fi
 @"$(PYTHON)" scripts/setup.py
 endef
 
-.PHONY: help setup demo practice train test check format evaluate drills shift soak drill-restore bench bench-desk smoke screenshots assets lock clean
+.PHONY: help setup demo practice train test check format evaluate drills shift soak drill-restore bench bench-desk burst connectors smoke screenshots assets lock clean
 
 help: ## List the commands
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -96,6 +96,14 @@ bench: ## Measure speed and memory
 bench-desk: ## Measure the desk with 100 moderators on PostgreSQL (ARGS=--tenth for less, --sqlite)
 	$(SETUP)
 	@exec $(GATEWAY) -m benchmarks.desk $(ARGS)
+
+burst: ## 5,000 people write within ten seconds (ARGS=--quick for a tenth, --sqlite)
+	$(SETUP)
+	@exec $(GATEWAY) -m benchmarks.burst $(ARGS)
+
+connectors: ## What stock Rasa's own Facebook and Telegram connectors do with the same webhooks as ours
+	$(SETUP)
+	@exec $(GATEWAY) -m benchmarks.connectors $(ARGS)
 
 smoke: ## Start everything, hold one conversation, stop
 	$(SETUP)

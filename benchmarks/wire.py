@@ -37,7 +37,10 @@ class Line:
         Raises:
             OSError: the server is not there or hung up.
         """
-        body = json.dumps(content).encode()
+        return await self.post_bytes(path, json.dumps(content).encode(), headers)
+
+    async def post_bytes(self, path: str, body: bytes, headers: Mapping[str, str] | None = None) -> Answer:
+        """The same with JSON that is bytes already, such as those of a signed body."""
         extra = {"Content-Type": "application/json", "Content-Length": str(len(body)), **(headers or {})}
         reader = await self._send(f"POST {path} HTTP/1.1", extra, body)
         return await self._answer(reader)
