@@ -31,6 +31,7 @@ from bot.channels.sites import joined_sites
 from bot.channels.telegram import Telegram
 from bot.channels.webchat import WebChat
 from bot.channels.whatsapp import WhatsApp
+from bot.channels.x import X
 from bot.core import Core, build_core
 from bot.errors import (
     BadRequestError,
@@ -83,6 +84,8 @@ def platforms(settings: Settings) -> dict[str, Platform]:
         chosen["instagram"] = Instagram(settings)
     if settings.whatsapp_token.get_secret_value():
         chosen["whatsapp"] = WhatsApp(settings)
+    if settings.x_access_token.get_secret_value():
+        chosen["x"] = X(settings)
     chosen.update(joined_sites(settings))
     return chosen
 

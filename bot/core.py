@@ -26,6 +26,7 @@ from bot.conversations.limits import Limits
 from bot.conversations.moves import Moves
 from bot.conversations.outbox import OutboxSender
 from bot.conversations.outgoing import OwnWords
+from bot.conversations.standing import Standings
 from bot.conversations.surges import KIND as SURGE_ANSWER
 from bot.conversations.surges import SurgeAnswers, never_grouped
 from bot.conversations.turn import Turns
@@ -70,6 +71,7 @@ class Core:
     desk: Desk
     moves: Moves
     views: Views
+    standings: Standings
     approvals: Approvals
     approved: ApprovedTexts
     surges: SurgeAnswers
@@ -190,6 +192,8 @@ def build_core(settings: Settings, channels: Mapping[str, Channel]) -> Core:
     clocks.add_sweep(grouping.sweep)
     views = Views(store, bell)
     clocks.add_sweep(views.sweep)
+    standings = Standings(store, channels)
+    clocks.add_sweep(standings.sweep)
     return Core(
         settings=settings,
         store=store,
@@ -215,6 +219,7 @@ def build_core(settings: Settings, channels: Mapping[str, Channel]) -> Core:
         desk=desk,
         moves=Moves(store, bell, words, outbox, desk),
         views=views,
+        standings=standings,
         approvals=approvals,
         approved=ApprovedTexts(store, bell, content, limits, guard),
         surges=surges,

@@ -106,6 +106,8 @@ class Echo:
     outbox_id: int | None = None
     also: str = ""
     """Another id of the same person there, as in `Incoming`."""
+    at: datetime | None = None
+    """When it left, by the platform's clock, where it may be told long after; None: a moment ago."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,10 +152,11 @@ class Control:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """A platform's word on an account of ours there: its quality, a limit, a text that it approved.
+    """How an account of ours on a platform stands: its quality, a text that it approved, whether news comes.
 
     `account` is ours and nobody's person: a number of the platform's own, or a digest. `says` is one
-    word of the platform's, `topic` what it is about.
+    word, the platform's or the channel's, `topic` what it is about. `why` says the same in sentences for
+    staff, where there are any; `until` is when it ends by itself.
     """
 
     channel: str
@@ -162,6 +165,8 @@ class Standing:
     says: str
     degraded: bool
     at: datetime
+    why: str = ""
+    until: datetime | None = None
 
 
 Arrival = Incoming | Echo | Receipt | Reach | Control | Standing

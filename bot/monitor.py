@@ -50,7 +50,9 @@ UNREAD_MESSAGES = _gauge("messages_unread", "Messages that no turn has read for 
 ALARMS = _gauge("alarms_open", "Alarms that nobody has settled.", ["kind"])
 OVERDUE_CLOCKS = _gauge("clocks_overdue", "Clocks that no gateway has run in time.")
 DEGRADED = _gauge(
-    "channel_degraded", "What a platform says is wrong with our account there.", ["channel", "what"]
+    "channel_degraded",
+    "What is wrong with our account on a platform; the desk says why.",
+    ["channel", "what"],
 )
 FIGURES_AT = _gauge("figures_timestamp_seconds", "When the figures of the database were last read.")
 
@@ -88,7 +90,7 @@ class Monitor:
         """Whether this gateway should get traffic: its database answers, and it is not stopping.
 
         Without Rasa or Redis the gateway still does its duty: only the store is vital. `inside` it says
-        too what the platforms find wrong with our accounts: nothing to stop for, and not for everybody.
+        too what is wrong with our accounts on platforms: nothing to stop for, and not for everybody.
         """
         body = await self._parts()
         is_ready = body["store"] and not self.stopping

@@ -120,6 +120,21 @@ class Settings(BaseSettings):
     whatsapp_per_second: float = Field(60.0, gt=0, le=1000)
     """How many messages each gateway sends in a second, at most: Meta takes 80 from one number."""
 
+    x_consumer_key: SecretStr = SecretStr("")
+    """The app's API key and secret; the secret signs webhooks, where the app has no client secret."""
+    x_consumer_secret: SecretStr = SecretStr("")
+    x_access_token: SecretStr = SecretStr("")
+    """Of the force's own account, for this app (OAuth 1.0a). It begins with the account's number."""
+    x_access_secret: SecretStr = SecretStr("")
+    x_client_secret: SecretStr = SecretStr("")
+    """The app's OAuth 2.0 client secret, if it has one: then that one signs webhooks."""
+    x_mode: Literal["poll", "webhook"] = "poll"
+    x_poll_seconds: float = Field(60.0, ge=1, le=3600)
+    """The shortest time between two looks at X. Its own limits may make it longer."""
+    x_silent_minutes: float = Field(20.0, gt=0, le=1440)
+    """After so long without word from X the desk says that the channel is degraded."""
+    x_api_url: str = "https://api.x.com"
+
     sites_file: Path | None = None
     """A YAML file of joined sites, in the place of the force's sites.yml."""
     site_secrets: SecretStr = SecretStr("")

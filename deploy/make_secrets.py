@@ -47,6 +47,11 @@ def contents(have: Mapping[str, str]) -> dict[str, Callable[[], str]]:
         "frontcounter_whatsapp_app_secret": str,
         "frontcounter_whatsapp_verify_token": _word,
         "frontcounter_site_secrets": str,
+        "frontcounter_x_consumer_key": str,
+        "frontcounter_x_consumer_secret": str,
+        "frontcounter_x_access_token": str,
+        "frontcounter_x_access_secret": str,
+        "frontcounter_x_client_secret": str,
         "frontcounter_smtp_password": str,
     }
 

@@ -431,8 +431,8 @@ async def channel_findings(around: Surroundings) -> AsyncIterator[Finding]:
     for name, topics in wrong.items():
         yield Finding(
             f"standing.{name}", CHANNELS,
-            f"The platform of {name} finds something wrong with the account: {', '.join(topics)}.",
-            "Look at the account at the platform, and mend what it names.", "Administrator", False,
+            f"The channel {name} is degraded: {', '.join(topics)}. Every page of the desk says why.",
+            "Look at the account at the platform, and mend what is named.", "Administrator", False,
         )  # fmt: skip
     settings = around.settings
     expected = await asyncio.to_thread(_expected_release, settings.models)

@@ -49,7 +49,7 @@ from bot.store.tables import (
 
 GAP = 1_000_000
 """More rows than any table gains between a backup and the loss of the database."""
-_SEEDED = {"release", "release_item", "team", "audit", "event", "lease"}
+_SEEDED = {"release", "release_item", "team", "audit", "event", "lease", "bookmark", "standing"}
 """What the first start of a gateway writes by itself: a database with no more than this is empty."""
 
 

@@ -42,6 +42,7 @@ async def alarms(visit: Visit) -> HTTPResponse:
     parts += [one.mark for one in owed]
     parts.append(replies.mark)
     parts += visit.core.alarms.warnings()
+    parts += visit.core.standings.warnings({})
     mark = hashlib.sha256(" ".join(parts).encode()).hexdigest()[:16]
     if visit.query("have") == mark:
         return empty()

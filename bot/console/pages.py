@@ -140,6 +140,7 @@ class Pages:
             desk_word=content.desk_word,
             desk_name=content.desk_name,
             alarm_warnings=self._core.alarms.warnings() if session is not None and not self.practice else (),
+            channel_warnings=self._core.standings.warnings(self.channels) if session is not None else (),
             open_items=self._core.open_items if session and session.role in ("supervisor", "admin") else 0,
             held_back=self._held_back(session),
             practice=self.practice,

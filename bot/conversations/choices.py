@@ -5,13 +5,17 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Row, select
+from sqlalchemy import Row, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.conversations.words import START
 from bot.messages import Channel, Incoming
-from bot.store.tables import Outbox
+from bot.store.tables import Message, Outbox
 
+LOOKED_AT = 8
+"""Of what was said last: more is never said to one message."""
+_SAID_BESIDE = ("assistant", "safety")
+"""Kinds of rows that may stand behind a list, and ask nothing that a number answers."""
 _ARRIVED = ("sending", "sent", "delivered", "read", "unknown")
 
 
@@ -36,7 +40,8 @@ async def resolve(
 ) -> Incoming:
     """A number in the place of a button's words becomes that button, with its words.
 
-    It is pressed, or typed after a list with numbers that was the last thing we said.
+    It is pressed, or typed after a list with numbers: the last thing we said, or the last list since the
+    person wrote (the question whether it is safe to chat has the sentence about a person behind it).
     """
     if incoming.button is not None and incoming.text.strip().isdecimal():
         button = await _button(connection, conversation_id, incoming.button)
@@ -44,7 +49,7 @@ async def resolve(
     numbers = getattr(channel, "numbers", None)
     if incoming.choice is None or numbers is None:
         return incoming
-    row = await _last_said(connection, conversation_id)
+    row = await _last_offered(connection, conversation_id)
     if row is None or not numbers([str(button["title"]) for button in row.buttons]):
         return incoming
     place = incoming.choice - 1
@@ -71,11 +76,28 @@ async def _button(connection: AsyncConnection, conversation_id: int, token: str)
     return buttons[int(index)]
 
 
-async def _last_said(connection: AsyncConnection, conversation_id: int) -> Row[Any] | None:
+async def _last_offered(connection: AsyncConnection, conversation_id: int) -> Row[Any] | None:
+    """What a typed number is for; the message in hand is not stored yet.
+
+    The last thing said; or the newest list since the person wrote, with nothing but the assistant's own
+    sentences behind it. Whatever staff say asks anew: a number after it is meant for them.
+    """
+    wrote = await connection.execute(
+        select(func.max(Message.received_at)).where(Message.conversation_id == conversation_id)
+    )
+    since = wrote.scalar_one_or_none()
     found = await connection.execute(
-        select(Outbox.id, Outbox.buttons)
+        select(Outbox.id, Outbox.buttons, Outbox.kind, Outbox.created_at)
         .where(Outbox.conversation_id == conversation_id, Outbox.state.in_(_ARRIVED))
         .order_by(Outbox.id.desc())
-        .limit(1)
+        .limit(LOOKED_AT)
     )
-    return found.one_or_none()
+    rows = found.all()
+    for row in rows:
+        if row is not rows[0] and (since is None or row.created_at < since):
+            break
+        if row.buttons:
+            return row
+        if row.kind not in _SAID_BESIDE:
+            break
+    return None

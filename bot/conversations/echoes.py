@@ -36,7 +36,7 @@ async def take(connection: AsyncConnection, echo: Echo, own: OwnWords) -> None:
         echo = replace(echo, person=echo.also, also="")
         conversation = await open_conversation(connection, echo.channel, echo.person)
     # Looked at before the ids: a send that ends between the two looks is then found by its id.
-    under_way = conversation is not None and await _under_way(connection, conversation.id)
+    under_way = conversation is not None and await _under_way(connection, conversation.id, echo)
     if await _is_ours(connection, echo) or conversation is None:
         return
     if await _is_a_part(connection, conversation, echo, own):
@@ -53,6 +53,7 @@ async def take(connection: AsyncConnection, echo: Echo, own: OwnWords) -> None:
                 "person": echo.person,
                 "message_id": echo.message_id,
                 "text": echo.text,
+                "at": echo.at.isoformat() if echo.at is not None else None,
                 "until": (now() + HOLD).isoformat(),
             },
         )
@@ -62,9 +63,10 @@ async def take(connection: AsyncConnection, echo: Echo, own: OwnWords) -> None:
 
 async def look_again(connection: AsyncConnection, data: dict[str, Any], own: OwnWords) -> bool:
     """Look again at a held echo. False: hold it a little longer."""
-    echo = Echo(data["channel"], data["person"], data["message_id"], data["text"])
+    at = datetime.fromisoformat(data["at"]) if data.get("at") else None
+    echo = Echo(data["channel"], data["person"], data["message_id"], data["text"], at=at)
     conversation = await open_conversation(connection, echo.channel, echo.person)
-    under_way = conversation is not None and await _under_way(connection, conversation.id)
+    under_way = conversation is not None and await _under_way(connection, conversation.id, echo)
     if await _is_ours(connection, echo) or conversation is None:
         return True
     if await _is_a_part(connection, conversation, echo, own):
@@ -105,7 +107,7 @@ async def _match_by_text(
             Outbox.conversation_id == conversation.id,
             Outbox.platform_id.is_(None),
             Outbox.state.in_(("unknown", "sent")),
-            _of_late(),
+            _of_late(echo),
         )
         .order_by(Outbox.id)
     )
@@ -125,7 +127,7 @@ async def _is_a_part(connection: AsyncConnection, conversation: Row[Any], echo: 
         select(Outbox.__table__).where(
             Outbox.conversation_id == conversation.id,
             Outbox.state != "refused",
-            or_(_of_late(), Outbox.parts_sent.is_not(None)),
+            or_(_of_late(echo), Outbox.parts_sent.is_not(None)),
         )
     )
     said = flat(echo.text)
@@ -139,17 +141,21 @@ def _is_settled(row: Row[Any], own: OwnWords) -> bool:
     return row.state == "failed" or (own.are_nameless(row) and row.state in ("sent", "delivered", "read"))
 
 
-def _of_late() -> ColumnElement[bool]:
-    """Written, or tried again, a moment ago: a row may have waited long for its turn."""
-    moment = now() - SAME_TEXT_WITHIN
+def _of_late(echo: Echo) -> ColumnElement[bool]:
+    """Written, or tried again, a moment before the echo left: a row may have waited long for its turn.
+
+    A platform that we ask for its news tells of it long after, if it could not be asked meanwhile.
+    """
+    moment = min(echo.at or now(), now()) - SAME_TEXT_WITHIN
     return or_(Outbox.created_at > moment, Outbox.sending_until > moment)
 
 
-async def _under_way(connection: AsyncConnection, conversation_id: int) -> bool:
+async def _under_way(connection: AsyncConnection, conversation_id: int, echo: Echo) -> bool:
     found = await connection.execute(
         select(Outbox.id)
         .where(
-            Outbox.conversation_id == conversation_id, Outbox.state.in_(("sending", "unknown")), _of_late(),
+            Outbox.conversation_id == conversation_id, Outbox.state.in_(("sending", "unknown")),
+            _of_late(echo),
         )
         .limit(1)
     )  # fmt: skip

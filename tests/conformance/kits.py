@@ -14,6 +14,7 @@ from typing import Any
 from tests.meta.serving import MetaSide, meta_side
 from tests.webhook.serving import site_side
 from tests.whatsapp.serving import whatsapp_side
+from tests.x.serving import x_side
 
 Kit = Callable[..., AbstractContextManager[MetaSide]]
 
@@ -22,6 +23,7 @@ KITS: Mapping[str, Kit] = {
     "instagram": functools.partial(meta_side, "instagram"),
     "whatsapp": whatsapp_side,
     "site": site_side,
+    "x": x_side,
 }
 
 HUMAN_AGENT = ("instagram", "messenger")

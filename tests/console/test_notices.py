@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from bot.console.visit import LOOK_COOKIE
-from bot.store.record import add_event
+from bot.messages import Standing
+from bot.store.record import add_event, now
 from tests.console.serving import Desk, listen
 from tests.support.world import P1, P3
 
@@ -25,6 +26,35 @@ def told(desk: Desk, username: str, after: str = "0.0") -> list[tuple[Any, Any]]
 
 def place(desk: Desk) -> str:
     return listen(desk.browser("mo"))[-1].id
+
+
+def test_a_channel_that_is_degraded_stands_on_every_page(desk: Desk) -> None:
+    """Whoever is signed in, until it is well; what reads pages out hears it once."""
+    core = desk.gateway.core
+
+    def says(word: str, *, degraded: bool) -> None:
+        desk.run(core.door.accept([Standing("test", "1603", "quality", word, degraded, now())]))
+        desk.run(core.standings.sweep())
+
+    notice = "test is degraded. The platform says of our quality: flagged."
+    browsers = {who: desk.browser(who) for who in ("mo", "cam", "sue", "ada")}
+    assert all("is degraded" not in one.get("/desk/settings").text for one in browsers.values())
+    says("FLAGGED", degraded=True)
+    for one in browsers.values():
+        for path in ("/desk", "/desk/settings"):
+            assert one.get(path).text.count(notice) == 1, path
+    assert "is degraded" not in desk.browser().get("/desk/sign-in").text
+
+    mo = browsers["mo"]
+    banner = mo.get("/desk/alarms").text
+    assert notice in banner
+    mark = re.search(r'name="have" value="([^"]+)"', banner)
+    assert mark is not None
+    assert mo.get(f"/desk/alarms?have={mark[1]}").status_code == 204
+    says("UNFLAGGED", degraded=False)
+    answer = mo.get(f"/desk/alarms?have={mark[1]}")
+    assert answer.status_code == 200
+    assert "is degraded" not in answer.text + mo.get("/desk/settings").text
 
 
 def test_a_chat_that_waits_is_called_out_with_its_grade(any_desk: Desk) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from bot.conversations.words import SAFE_NO, SAFE_YES
 from bot.messages import Control, Incoming
 from bot.store.tables import Message
 from tests.support.channel import RecordingChannel
@@ -22,10 +23,22 @@ class Bare(RecordingChannel):
         return any(len(title) > 20 for title in titles)
 
 
+class Listed(Bare):
+    """A platform without any buttons."""
+
+    def numbers(self, titles: list[str]) -> bool:
+        """Always a list."""
+        return bool(titles)
+
+
 @pytest.fixture
 def bare(world: World) -> World:
     """The world, on such a platform."""
-    channel = Bare()
+    return on(world, Bare())
+
+
+def on(world: World, channel: RecordingChannel) -> World:
+    """The world, on a platform that does so."""
     world.channel = channel
     for part in (world.core.outbox, world.core.door, world.core.limits):
         part._channels = {"test": channel}  # type: ignore[attr-defined]
@@ -77,6 +90,7 @@ async def test_a_typed_number_is_the_last_list_and_nothing_else(bare: World) -> 
                     [{"offer": slugs}])  # fmt: skip
     for person in ("ann", "bob", "cat"):
         await bare.say("bike", person)
+    bare.move(seconds=1)
     await bare.say("9", choice=9)
     await bare.say(PLAIN, "bob")
     await bare.say("1", "bob", choice=1)
@@ -90,6 +104,54 @@ async def test_a_typed_number_is_the_last_list_and_nothing_else(bare: World) -> 
     await bare.say(P2_HIDDEN, "dan")
     await bare.take(bare.incoming("1", "dan", choice=1))
     assert [m.button for m in await bare.messages("dan")] == [None, None]
+
+
+@pytest.fixture
+def listed(world: World) -> World:
+    """The world, on a platform that shows every button as a line with a number."""
+    return on(world, Listed())
+
+
+async def offer(listed: World, person: str) -> None:
+    """Whether it is safe to chat is asked, and a sentence without a list stands behind it."""
+    await listed.say(P2_HIDDEN, person)
+    question, sentence = (await listed.outbox(person))[-2:]
+    assert [button["payload"] for button in question.buttons] == [SAFE_YES, SAFE_NO]
+    assert (sentence.kind, sentence.buttons) == ("assistant", [])
+    listed.move(seconds=1)
+
+
+async def test_a_sentence_behind_the_list_does_not_hide_it(listed: World) -> None:
+    """The question whether it is safe to chat is answered by a number; once they wrote on, it is a number."""
+    await offer(listed, "ann")
+    await listed.say("1", choice=1)
+    chosen = (await listed.messages())[-1]
+    assert (chosen.kind, chosen.text, chosen.button) == ("button", listed.line("safe_yes_title"), SAFE_YES)
+
+    await offer(listed, "bob")
+    await listed.say(ODD, "bob")
+    await listed.take(listed.incoming("1", "bob", choice=1))
+    assert [m.button for m in await listed.messages("bob")] == [None] * 3, "the question is of before"
+
+
+async def test_a_number_after_words_of_staff_is_for_them(listed: World) -> None:
+    """They may have asked how many: neither what they wrote nor that they joined leaves the list standing."""
+    mo = await listed.hire("mo", teams=("digital_desk", "control_room", "safeguarding"))
+    await offer(listed, "ann")
+    row = await listed.conversation()
+    await listed.core.desk.claim(row.id, mo, row.epoch)
+    await listed.settle()
+    await listed.take(listed.incoming("2", choice=2))
+    await offer(listed, "bob")
+    row = await listed.conversation("bob")
+    await listed.core.desk.claim(row.id, mo, row.epoch)
+    await listed.core.desk.reply(row.id, mo, "How many of you are there?")
+    await listed.settle()
+    await listed.take(listed.incoming("2", "bob", choice=2))
+
+    for person in ("ann", "bob"):
+        last = (await listed.messages(person))[-1]
+        assert (last.kind, last.text, last.button) == ("text", "2", None)
 
 
 async def test_on_standby_nothing_is_said_and_danger_is(bare: World) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from bot.errors import UnsureError
 from bot.messages import Echo
+from bot.store.record import now
 from bot.store.tables import Outbox
 from tests.support.channel import Fault
 from tests.support.world import P1, P3, PLAIN, World
@@ -83,6 +84,23 @@ async def test_an_echo_of_a_row_of_unknown_fate_is_matched_by_text(world: World)
     (found,) = [r for r in await world.outbox() if r.id == lost.id]
     assert (found.state, found.platform_id) == ("sent", "late-id")
     assert (await world.conversation()).state == "waiting"
+
+
+async def test_an_echo_that_is_told_long_after_is_matched_by_when_it_left(world: World) -> None:
+    """A platform that we ask for its news could not be asked for an hour. Of now, the words are somebody's."""
+    for person, told_when in (("ann", True), ("bob", False)):
+        await world.say(P3, person)
+        world.channel.fail_next(Fault(UnsureError("?"), arrives=True))
+        await world.say(PLAIN, person)
+        (lost,) = [r for r in await world.outbox(person) if r.state == "unknown"]
+        left = now() if told_when else None
+        world.move(hours=1)
+        await world.take(Echo("test", person, f"of-{person}", lost.text, at=left))
+        await world.tick(seconds=2)
+        await world.tick(seconds=15)
+        (found,) = [r for r in await world.outbox(person) if r.id == lost.id]
+        assert (found.state, found.platform_id) == (("sent", "of-ann") if told_when else ("unknown", None))
+        assert (await world.conversation(person)).state == ("waiting" if told_when else "human")
 
 
 async def test_an_echo_is_held_ten_seconds_at_most(world: World) -> None:

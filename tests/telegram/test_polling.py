@@ -10,8 +10,8 @@ from unittest import mock
 
 import pytest
 
+from bot.channels.lease import PollLease
 from bot.channels.telegram import polling
-from bot.channels.telegram.lease import PollLease
 from bot.conversations.door import Door
 from bot.errors import StoreUnavailableError
 from bot.messages import Incoming

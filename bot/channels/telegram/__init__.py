@@ -16,10 +16,10 @@ from sanic import Blueprint
 from telegram.error import TelegramError
 
 from bot.channels.addresses import is_this_machine
+from bot.channels.lease import PollLease
 from bot.channels.parts import Parts
 from bot.channels.telegram.api import TelegramBot, said
 from bot.channels.telegram.intake import Intake
-from bot.channels.telegram.lease import PollLease
 from bot.channels.telegram.options import read_options
 from bot.channels.telegram.outbound import NAME, TelegramChannel
 from bot.channels.telegram.polling import LEASE_SECONDS, Poller

@@ -29,10 +29,10 @@ from typing import Any
 import structlog
 from telegram.error import Conflict, InvalidToken, TelegramError
 
+from bot.channels.lease import PollLease
 from bot.channels.telegram.api import BusyError, TelegramBot, said
 from bot.channels.telegram.inbound import ALLOWED
 from bot.channels.telegram.intake import Intake
-from bot.channels.telegram.lease import PollLease
 from bot.channels.telegram.profile import set_profile
 from bot.errors import StoreUnavailableError
 

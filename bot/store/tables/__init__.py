@@ -26,7 +26,16 @@ from bot.store.tables.people import (
     StaffTeam,
     Team,
 )
-from bot.store.tables.running import Alarm, AlarmAttempt, Live, Release, ReleaseItem, SignOff, Standing
+from bot.store.tables.running import (
+    Alarm,
+    AlarmAttempt,
+    Bookmark,
+    Live,
+    Release,
+    ReleaseItem,
+    SignOff,
+    Standing,
+)
 from bot.store.tables.talk import (
     Attempt,
     Audit,
@@ -48,6 +57,7 @@ __all__ = [
     "Attempt",
     "Audit",
     "Base",
+    "Bookmark",
     "CallBack",
     "Conversation",
     "Draft",

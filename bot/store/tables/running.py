@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Boolean, ForeignKey, Index, Integer, String, UniqueConstraint, text
+from sqlalchemy import BigInteger, Boolean, ForeignKey, Index, Integer, String, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from bot.store.tables.base import Base, Id
@@ -128,3 +128,24 @@ class Standing(Base):
     says: Mapped[str] = mapped_column(String(64))
     degraded: Mapped[bool] = mapped_column(Boolean, default=False)
     at: Mapped[datetime]
+    why: Mapped[str | None] = mapped_column(String(400))
+    """The same in sentences for staff, where there are any."""
+    until: Mapped[datetime | None]
+    """When it ends by itself."""
+
+
+class Bookmark(Base):
+    """How far a platform that is asked for its news was read, and whether each way to it works."""
+
+    __tablename__ = "bookmark"
+
+    key: Mapped[str] = mapped_column(String(32), primary_key=True)
+    """The channel and the way, such as x.poll and x.webhook."""
+    place: Mapped[int | None] = mapped_column(BigInteger)
+    """The number of the newest message up to which everything is stored."""
+    good_at: Mapped[datetime | None]
+    """When it last worked."""
+    trouble: Mapped[str | None] = mapped_column(String(200))
+    """Why it does not work now. `standing` says when that is too long."""
+    trouble_at: Mapped[datetime | None]
+    """Since when."""

@@ -83,13 +83,13 @@ class WhatsAppServer(GraphServer):
     # ---- calls -----------------------------------------------------------------------------------
 
     async def answer(
-        self, method: str, path: str, query: Json, token: str, body: Json
+        self, method: str, path: str, query: Json, token: str, body: Json, mark: str = ""
     ) -> tuple[int, Any, dict[str, str]]:
         """One call, put into the words of the Graph API's server."""
         number, _, rest = path.partition("/")
         if rest == "messages" and number in self.account.numbers:
             path, body = "me/messages", self._read_call(number, body)
-        return await super().answer(method, path, query, token, body)
+        return await super().answer(method, path, query, token, body, mark)
 
     def _read_call(self, number: str, body: Json) -> Json:
         if body.get("status") == "read":
@@ -101,7 +101,7 @@ class WhatsAppServer(GraphServer):
         person = self.writers[person].id if person in self.writers else person
         return {"recipient": {"id": person}, "message": {"text": words_of(body, self.templates)}, "raw": body}
 
-    async def _do(self, method: str, path: str, body: Json) -> Json:
+    async def _do(self, method: str, path: str, body: Json, mark: str) -> Json:
         account = self.app.account_id
         if method == "GET" and path == f"{account}/phone_numbers":
             return {"data": [{"id": one} for one in self.account.numbers]}

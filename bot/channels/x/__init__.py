@@ -1,0 +1,146 @@
+"""X: direct messages to the force's account.
+
+In: webhooks of X's, and what we ask for. Out: direct messages by its API. Nothing of X's own shapes, and no
+key, leaves this folder. See README.md here, and docs/channels/x.md for who sets it up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import socket
+from zoneinfo import ZoneInfo
+
+import structlog
+from sanic import Blueprint
+
+from bot.channels.addresses import is_this_machine
+from bot.channels.lease import PollLease
+from bot.channels.parts import Parts
+from bot.channels.x.api import XApi, XError
+from bot.channels.x.condition import standings
+from bot.channels.x.inbound import NAME
+from bot.channels.x.intake import Intake
+from bot.channels.x.options import read_options
+from bot.channels.x.outbound import XChannel
+from bot.channels.x.polling import LEASE_SECONDS, Poller
+from bot.channels.x.state import State
+from bot.channels.x.webhook import add_routes
+from bot.conversations import standing
+from bot.errors import ContentError, StoreUnavailableError
+from bot.messages import Channel
+from bot.settings import Settings
+from bot.store.record import now
+
+__all__ = ["X"]
+
+log = structlog.get_logger(__name__)
+
+REACHABLE_SECONDS = 5.0
+WATCH_SECONDS = 5.0
+LEASE_KEY = "x.poll"
+
+
+class X:
+    """X as a platform of the gateway."""
+
+    channel: Channel
+
+    def __init__(self, settings: Settings) -> None:
+        """Read the settings.
+
+        Raises:
+            SettingError: one of X's settings is wrong.
+        """
+        self._options = read_options(settings)
+        self._api = XApi(self._options)
+        self._way_out = XChannel(self._api, self._options.send_seconds)
+        self.channel = self._way_out
+        self._intake: Intake | None = None
+        self._state: State | None = None
+        self._lease: PollLease | None = None
+
+    def blueprint(self, parts: Parts) -> Blueprint:
+        """The webhook's routes, where it is switched on."""
+        self._way_out.person_line = lambda: _person_line(parts)
+        self._way_out.on_gone = lambda person: self._inlet(parts).gone(person)
+        found: Blueprint = Blueprint(NAME)
+        if self._options.webhook_url is not None:
+            add_routes(found, lambda: self._inlet(parts), lambda: self._record(parts), self._options)
+        return found
+
+    async def run(self, parts: Parts) -> None:
+        """Ask for news, keep the webhook, and say how things stand, until cancelled."""
+        intake = self._inlet(parts)
+        seconds = min(LEASE_SECONDS, self._options.lease_seconds)
+        holder = f"{socket.gethostname()[:30]}-{os.getpid()}-{secrets.token_hex(4)}"
+        self._lease = PollLease(parts.store, LEASE_KEY, holder, seconds)
+        poller = Poller(
+            self._api, intake, self._lease, self._record(parts), parts.store, self._options, seconds
+        )
+        try:
+            async with asyncio.TaskGroup() as both:
+                both.create_task(poller.run(), name="x-poll")
+                both.create_task(self._watch(parts), name="x-watch")
+        finally:
+            await intake.close()
+
+    @property
+    def live(self) -> bool:
+        """Whether the keys are real ones: whatever answers on this machine is a test's."""
+        return not is_this_machine(self._options.api_url)
+
+    async def reachable(self) -> str | None:
+        """Ask X who we are (see `bot.channels.parts.Platform`)."""
+        try:
+            async with asyncio.timeout(REACHABLE_SECONDS):
+                answer = await self._api.get("2/users/me")
+        except XError as error:
+            return str(error)
+        except TimeoutError:
+            return "no answer from X"
+        data = answer.get("data")
+        if not isinstance(data, dict) or data.get("id") != self._options.user_id:
+            return "the access token is of another account than it says"
+        return None
+
+    async def close(self) -> None:
+        """Give the connections to X back."""
+        await self._api.close()
+
+    # ---- how things stand ----------------------------------------------------------------------
+
+    async def _watch(self, parts: Parts) -> None:
+        """Say how X stands, from what all gateways have written down and what this one saw."""
+        started = now()
+        while True:
+            try:
+                ways = await self._record(parts).read()
+                zone = ZoneInfo(str(parts.content.current.hours.get("timezone", "Europe/London")))
+                seen = standings(ways, self._way_out, self._options, moment=now(), started=started, zone=zone)
+                await standing.say(parts.store, seen)
+            except StoreUnavailableError:
+                # That the database is away is said elsewhere.
+                log.debug("x.state_unknown")
+            except Exception:
+                log.exception("x.watch_failed")
+            await asyncio.sleep(WATCH_SECONDS)
+
+    def _inlet(self, parts: Parts) -> Intake:
+        if self._intake is None:
+            self._intake = Intake(parts)
+        return self._intake
+
+    def _record(self, parts: Parts) -> State:
+        if self._state is None:
+            self._state = State(parts.store)
+        return self._state
+
+
+def _person_line(parts: Parts) -> str:
+    """How to ask for a person by a word. A release of before has no such sentence: then none is shown."""
+    try:
+        return parts.content.current.line("write_for_person")
+    except ContentError:
+        return ""
