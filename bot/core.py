@@ -97,6 +97,7 @@ class Core:
         await self.bell.start()
         with contextlib.suppress(StoreUnavailableError):
             await self.content.refresh(self.store)
+        self.outbox.held_back = self.held_back
         self._tasks = [
             asyncio.create_task(self.outbox.run(), name="outbox"),
             asyncio.create_task(self.clocks.run(), name="clocks"),

@@ -16,16 +16,19 @@ State = Literal["bot", "waiting", "human", "closed"]
 Grade = Literal["P1", "P2", "P3", "P4"]
 InboundKind = Literal[
     "text", "button", "location", "image", "voice", "video", "sticker", "file", "contact", "unsupported",
-    "deleted", "reaction", "moved",
+    "deleted", "reaction", "moved", "moved_apart",
 ]  # fmt: skip
 """`deleted`: a person took a message back; `edit_of` says which. What was stored stays on record.
-`contact`: somebody's address card, of which nothing is kept. `reaction`, `moved`: see `ASIDE`."""
+`contact`: somebody's address card, of which nothing is kept. `reaction`, `moved`: see `ASIDE`.
+`moved_apart`: they have another number, and write from it in a chat of its own."""
 OutboundKind = Literal["safety", "assistant", "staff", "notice"]
 Delivery = Literal["queued", "sending", "sent", "delivered", "read", "failed", "unknown", "refused"]
 Net = Literal["screen", "understanding", "asked", "fallback", "language", "staff", "clock"]
 
-ASIDE: frozenset[str] = frozenset({"reaction", "moved"})
+ASIDE: frozenset[str] = frozenset({"reaction", "moved", "moved_apart"})
 """Kinds that say nothing by themselves, a sign under a message or a new number: shown, owed nothing."""
+WINDOW_OVER = "the time in which {title} takes a reply is over"
+"""Why a row failed, by its `detail`: the platform, of that title, takes no words of our own any more."""
 GRADES: tuple[Grade, ...] = ("P1", "P2", "P3", "P4")
 URGENT: frozenset[str] = frozenset({"P1", "P2"})
 DELIVERY_RANK: Mapping[str, int] = {

@@ -23,7 +23,9 @@ _LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
 class Settings(BaseSettings):
     """Everything that a force sets from outside. Variables are `FRONTCOUNTER_` and the name."""
 
-    model_config = SettingsConfigDict(env_prefix="FRONTCOUNTER_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(
+        env_prefix="FRONTCOUNTER_", frozen=True, extra="ignore", hide_input_in_errors=True
+    )
 
     database_url: str = f"sqlite+aiosqlite:///{ROOT / 'var' / 'frontcounter.db'}"
     redis_url: str = ""
@@ -187,9 +189,10 @@ class Settings(BaseSettings):
     @field_validator("assistant_urls")
     @classmethod
     def _whole(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        for one in value:
+        for place, one in enumerate(value, 1):
             if _ADDRESS.fullmatch(one) is None:
-                raise ValueError(f"{one} is not an address such as http://127.0.0.1:5005")
+                # Not the address itself: a password may stand in it.
+                raise ValueError(f"address {place} is not one such as http://127.0.0.1:5005")
         return value
 
     @field_validator("redis_url")

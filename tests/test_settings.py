@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import traceback
 from pathlib import Path
 
 import pytest
@@ -72,6 +73,19 @@ def test_a_wrong_value_names_its_variable(monkeypatch: pytest.MonkeyPatch, name:
     monkeypatch.setenv(f"FRONTCOUNTER_{name}", value)
     with pytest.raises(errors.SettingError, match=f"FRONTCOUNTER_{name}"):
         load_settings()
+
+
+@pytest.mark.parametrize(
+    "value", ["http://user:s3cret pass@rasa:5005", "http://good:5005,user:s3cret@rasa:5005", "s3cret"]
+)
+def test_a_wrong_address_of_the_assistant_is_named_and_not_shown(
+    monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
+    """A password may stand in it: neither the sentence nor what it came from holds it."""
+    monkeypatch.setenv("FRONTCOUNTER_ASSISTANT_URLS", value)
+    with pytest.raises(errors.SettingError, match=f"address {1 + value.count(',')} is not") as caught:
+        load_settings()
+    assert "s3cret" not in "".join(traceback.format_exception(caught.value))
 
 
 def test_origins_are_written_as_browsers_write_them(monkeypatch: pytest.MonkeyPatch) -> None:

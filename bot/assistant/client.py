@@ -91,6 +91,16 @@ class _Replica:
     closed_until: float = 0.0
     places: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(IN_ONE_PLACE))
 
+    @property
+    def name(self) -> str:
+        """Host and port, for logs and figures: a password may stand before them."""
+        return self.url.partition("://")[2].partition("/")[0].rpartition("@")[2]
+
+    @property
+    def is_resting(self) -> bool:
+        """Whether it is left alone after failures."""
+        return self.closed_until > time.monotonic()
+
     @asynccontextmanager
     async def place(self) -> AsyncIterator[None]:
         """One of the requests that it works on, first come, first served."""
@@ -204,14 +214,16 @@ class Assistant:
 
     def resting(self) -> dict[str, bool]:
         """For each replica (host and port): whether it is left alone after failures."""
-        moment = time.monotonic()
-        return {replica.url.partition("://")[2]: replica.closed_until > moment for replica in self._replicas}
+        return {replica.name: replica.is_resting for replica in self._replicas}
 
     async def _post(self, verb: str, body: dict[str, Any]) -> dict[str, Any]:
         last: Exception | None = None
         for replica in self._candidates():
             try:
                 async with replica.place():
+                    if replica.is_resting:
+                        # It began to while this stood in line for it.
+                        continue
                     status, answer = await self._ask("POST", replica, verb, json=body)
                 if status != 200:
                     raise AssistantUnavailableError(f"Rasa answered {status}")
@@ -249,14 +261,13 @@ class Assistant:
     def _candidates(self) -> list[_Replica]:
         self._next = (self._next + 1) % len(self._replicas)
         turned = self._replicas[self._next :] + self._replicas[: self._next]
-        moment = time.monotonic()
-        return [replica for replica in turned if replica.closed_until <= moment]
+        return [replica for replica in turned if not replica.is_resting]
 
     def _failed(self, replica: _Replica, error: Exception) -> None:
         replica.failures += 1
         if replica.failures >= BREAK_AFTER:
             replica.closed_until = time.monotonic() + BREAK_SECONDS
-            log.warning("assistant.resting", url=replica.url, error=type(error).__name__)
+            log.warning("assistant.resting", replica=replica.name, error=type(error).__name__)
 
 
 def _reading(answer: dict[str, Any]) -> Reading:

@@ -26,6 +26,8 @@ CONTACT = re.compile(r"\[([A-Z][A-Z0-9]*)(?:\.([a-z][a-z0-9_]*))?\]")
 """A contact by key, [KEY] or [KEY.part]: the only way in which a text names one."""
 ALWAYS_SHOWN = ("EMERG", "BSL999", "RELAY999", "P101", "RELAY101", "NPWEB")
 """Contacts that the chat's page shows by itself, in this order; a force cannot give them another key."""
+NEVER_WITHOUT = frozenset({"EMERG", "P101"})
+"""Without these nothing is published; a page without one of the others says less, and `ready` tells so."""
 _MODES = ("A", "H", "E")
 _SINGLE = ("force", "hours", "teams", "cards", "outcomes", "languages", "clock", "replies", "labels")
 
@@ -154,7 +156,7 @@ class Content:
         found += [
             f"contacts.yml: {key} is missing, which the chat's page shows. Put it back under this key."
             for key in ALWAYS_SHOWN
-            if key not in self.contacts
+            if key in NEVER_WITHOUT and key not in self.contacts
         ]
         teams = self.teams.get("teams", {})
         named = {"default_team": self.teams.get("default_team")}

@@ -21,7 +21,7 @@ import httpx
 from sqlalchemy import select
 
 from bot.assistant import content_from_files
-from bot.assistant.content import Content, content_from_items, load_yaml
+from bot.assistant.content import ALWAYS_SHOWN, Content, content_from_items, load_yaml
 from bot.assurance import archive
 from bot.assurance.findings import (
     ALARMS,
@@ -235,7 +235,15 @@ def language_findings(data: Path) -> Iterator[Finding]:
 
 
 def missing_findings(content: Content, example: Path = EXAMPLE) -> Iterator[Finding]:
-    """Sentences that this version says and a force's wording lacks, mostly after an upgrade."""
+    """Contacts and sentences that this version shows and a force lacks, mostly after an upgrade."""
+    without = [key for key in ALWAYS_SHOWN if key not in content.contacts]
+    if without:
+        yield Finding(
+            "contacts.missing", CONTENT,
+            f"The chat's page shows contacts that contacts.yml lacks: {', '.join(without)}.",
+            "Put them back into contacts.yml of the force under these keys. Then run "
+            "`frontcounter publish --by USERNAME`.", "Communications", True, digest_of(without),
+        )  # fmt: skip
     if not (example / "wording.yml").is_file():
         return
     missing = sorted(set(load_yaml(example / "wording.yml")) - set(content.lines))

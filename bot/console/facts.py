@@ -32,10 +32,12 @@ async def read_facts(
     return {
         "told": told,
         "reply_until": None if row.state == "closed" else limits.reply_until(row),
-        "reply_too_late": (until := limits.reply_until(row)) is not None and until <= now(),
+        "reply_too_late": await limits.is_over(connection, row),
+        "reply_refused": await limits.has_failed(connection, row),
         "approved_only": limits.approved_texts(row) is not None,
         "approved_texts": [
-            (text, core.approved.shown(text, row.reference)) for text in core.approved.offered(row)
+            (text, core.approved.shown(text, row.reference))
+            for text in await core.approved.offered(connection, row)
         ],
         "waived": told is not None and await is_waived(connection, row.id),
         "incident_example": limits.rule.example,

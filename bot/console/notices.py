@@ -38,6 +38,7 @@ def notice_of(event: Row[Any], chat: Row[Any], staff_id: int) -> dict[str, str] 
         # A clock's warning, or an offer to a colleague, is an alert without a grade: no danger.
         if event.kind == "alert" and event.data.get("grade"):
             return {"tell": DANGER, "grade": grade}
-        if event.kind == "message.received":
+        # A sign under a message is shown, and calls nobody.
+        if event.kind == "message.received" and not event.data.get("aside"):
             return {"tell": WROTE, "grade": grade}
     return None

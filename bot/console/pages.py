@@ -67,6 +67,8 @@ KINDS = {
     "deleted": "took a message back",
     "reaction": "reacted",
     "moved": "has a new number or name there; the chat goes on",
+    "moved_apart": "has a new number there and writes from it in another chat. "
+    "A reply in this one may not reach them",
 }
 STAFF_STATES = {
     "invited": "Invited",

@@ -25,7 +25,7 @@ from bot.errors import RefusedError
 from bot.handover.labels import clean, labels_of, listed
 from bot.handover.queue import visible
 from bot.handover.sensitive import Sensitive, reasons_needed
-from bot.messages import GRADES, Actor
+from bot.messages import ASIDE, GRADES, Actor
 from bot.store import search
 from bot.store.record import now
 from bot.store.search import FOUND, Piece
@@ -427,7 +427,9 @@ class Looking:
 
     async def _add_last_words(self, connection: AsyncConnection, chats: Sequence[Chat]) -> None:
         ids = [chat.row.id for chat in chats]
-        last = select(func.max(Message.id)).where(Message.conversation_id.in_(ids))
+        last = select(func.max(Message.id)).where(
+            Message.conversation_id.in_(ids), Message.kind.not_in(sorted(ASIDE))
+        )
         query = select(Message.conversation_id, Message.text, Message.received_at).where(
             Message.id.in_(last.group_by(Message.conversation_id))
         )

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import Row, select
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.assistant.content import Content, LiveContent
 from bot.conversations import drafts, outbound
@@ -22,7 +23,6 @@ from bot.handover.queue import get_for, may_open
 from bot.messages import Actor, ApprovedText, Finding, Template
 from bot.safety.guard import LiveGuard, held_back
 from bot.store import Bell, Store
-from bot.store.record import now
 from bot.store.tables import Conversation
 
 NOT_YOURS = "You do not have this chat. Nothing was sent."
@@ -44,10 +44,9 @@ class ApprovedTexts:
         self._limits = limits
         self._guard = guard
 
-    def offered(self, row: Row[Any]) -> tuple[ApprovedText, ...]:
+    async def offered(self, connection: AsyncConnection, row: Row[Any]) -> tuple[ApprovedText, ...]:
         """Those that a page offers: none while words of one's own still get through."""
-        until = self._limits.reply_until(row)
-        if until is None or until > now():
+        if not await self._limits.is_over(connection, row):
             return ()
         return self._limits.approved_texts(row) or ()
 

@@ -27,7 +27,10 @@ async def keep(connection: AsyncConnection, incoming: Incoming) -> tuple[int, in
     if person is None:
         return None
     if incoming.kind == "moved" and not await _move(connection, incoming, person):
-        return None
+        if not incoming.moved_to:
+            return None
+        # They write from there already: that chat stays apart, and whoever reads this one has to know.
+        incoming = replace(incoming, kind="moved_apart")
     conversation = await _newest(connection, person)
     if conversation is None:
         return None
@@ -37,7 +40,7 @@ async def keep(connection: AsyncConnection, incoming: Incoming) -> tuple[int, in
     if incoming.kind == "moved":
         # The ids themselves are a person's: the record of what was done does without them.
         await add_audit(connection, DOOR, "person.moved", conversation.id, conversation.epoch)
-    await add_event(connection, conversation.id, "message.received", {"message": message_id})
+    await add_event(connection, conversation.id, "message.received", {"message": message_id, "aside": True})
     return message_id, int(conversation.id)
 
 

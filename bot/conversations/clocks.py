@@ -30,7 +30,7 @@ from bot.handover.incident import is_waived, reported_at
 from bot.handover.ownership import WAIT_LIMITS
 from bot.handover.queue import OWNED
 from bot.handover.shift import able_staff, present_staff
-from bot.messages import ASSISTANT, CLOCK, URGENT, Hit
+from bot.messages import ASIDE, ASSISTANT, CLOCK, URGENT, Hit
 from bot.store import Bell, Store
 from bot.store.bell import wait_any
 from bot.store.record import now
@@ -344,7 +344,9 @@ async def _has_waited_too_long(connection: AsyncConnection, row: Row[Any], prese
     limit = WAIT_LIMITS.get(row.grade or "P4", WAIT_LIMITS["P4"])
     if row.last_inbound_at < now() - limit:
         return True
-    unanswered = select(func.min(Message.received_at)).where(Message.conversation_id == row.id)
+    unanswered = select(func.min(Message.received_at)).where(
+        Message.conversation_id == row.id, Message.kind.not_in(sorted(ASIDE))
+    )
     if row.last_staff_at is not None:
         unanswered = unanswered.where(Message.received_at > row.last_staff_at)
     first = (await connection.execute(unanswered)).scalar_one_or_none()

@@ -145,7 +145,7 @@ class Desk:
             if row.state != "human" or row.owner_id != actor.staff_id:
                 raise StaleError("You do not have this chat. Your text is kept here, not sent.")
             await drafts.must_be_current(connection, row, seen=seen, epoch=epoch)
-            self._limits.must_take_words(row)
+            await self._limits.must_take_words(connection, row)
             findings = outbound.decide(found, row.grade, override)
             content, rule = self._words.content.current, Rule.of(self._words.content.current.teams)
             outbox_id = None
@@ -183,7 +183,7 @@ class Desk:
                 raise RefusedError("This reply was sent again already.")
             template = await template_of(connection, old)
             if template is None:
-                self._limits.must_take_words(row)
+                await self._limits.must_take_words(connection, row)
             again = await add_outbox(
                 connection, row, "staff", old.text, epoch=row.epoch, author_id=actor.staff_id,
                 template=template,

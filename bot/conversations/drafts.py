@@ -16,7 +16,7 @@ from sqlalchemy import Row, and_, delete, exists, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.errors import RefusedError, StaleError
-from bot.messages import Actor
+from bot.messages import ASIDE, Actor
 from bot.store.record import add_audit, add_event, now, upsert
 from bot.store.tables import Approval, Audit, Draft, Message, Note, Outbox, Staff
 
@@ -200,7 +200,15 @@ async def must_be_current(
         StaleError: the person has written since, or owner or danger have changed.
     """
     if seen is not None:
-        newer = select(Message.id).where(Message.conversation_id == row.id, Message.id > seen).limit(1)
+        newer = (
+            select(Message.id)
+            .where(
+                Message.conversation_id == row.id,
+                Message.id > seen,
+                Message.kind.not_in(sorted(ASIDE)),
+            )
+            .limit(1)
+        )
         if (await connection.execute(newer)).scalar_one_or_none() is not None:
             raise StaleError(WROTE)
     if epoch is not None and epoch != row.epoch:

@@ -21,18 +21,20 @@ from bot.errors import ContentError, RefusedError
 from bot.handover import ownership
 from bot.handover.clock import ReplyLimits
 from bot.handover.incident import IncidentRule, is_waived, reported_at
-from bot.messages import CLOCK, URGENT, Actor, ApprovedText, Channel
+from bot.messages import ASIDE, CLOCK, URGENT, WINDOW_OVER, Actor, ApprovedText, Channel
 from bot.store import Store
 from bot.store.record import add_audit, add_due, add_event, change_conversation, now, upsert
-from bot.store.tables import CallBack, Conversation, Due, Message
+from bot.store.tables import CallBack, Conversation, Due, Message, Outbox
 
 log = structlog.get_logger(__name__)
 
 OPEN_STATES = ("bot", "waiting", "human")
 AT_ONCE = 200
 """Chats that one sweep puts right; the next one goes on."""
+LATE_BY_US = "this person last wrote more than 24 hours ago"
+LATE_BY_THEM = "by its own count this person last wrote more than 24 hours ago"
 TOO_LATE = (
-    "{title} takes no reply of your own now: this person last wrote more than 24 hours ago. "
+    "{title} takes no reply of your own now: {why}. "
     "Your text is kept here, not sent. Send one of the approved texts, or wait until they write."
 )
 
@@ -154,16 +156,46 @@ class Limits:
         texts = getattr(self._channels.get(channel), "approved_texts", None)
         return texts if isinstance(texts, tuple) else None
 
-    def must_take_words(self, row: Row[Any]) -> None:
+    async def has_failed(self, connection: AsyncConnection, row: Row[Any]) -> bool:
+        """Whether its platform has said, since the person last wrote, that the time for a reply is over.
+
+        Our own time counts from the arrival of a message: after an outage that is long after it was
+        written. Asked only where the platform takes approved texts instead.
+        """
+        if self.approved_texts(row) is None:
+            return False
+        found = await connection.execute(
+            select(Outbox.id)
+            .where(
+                Outbox.conversation_id == row.id,
+                Outbox.state == "failed",
+                Outbox.detail == WINDOW_OVER.format(title=self._title(row)),
+                Outbox.created_at >= row.last_inbound_at,
+            )
+            .limit(1)
+        )
+        return found.scalar_one_or_none() is not None
+
+    async def is_over(self, connection: AsyncConnection, row: Row[Any]) -> bool:
+        """Whether the time in which its platform takes a reply is over, by our count or by its own."""
+        until = self.reply_until(row)
+        if until is None:
+            return False
+        return until <= now() or await self.has_failed(connection, row)
+
+    async def must_take_words(self, connection: AsyncConnection, row: Row[Any]) -> None:
         """Words of staff's own may leave.
 
         Raises:
             RefusedError: the platform takes only texts that it has approved by now.
         """
-        until = self.reply_until(row)
-        if until is not None and until <= now() and self.approved_texts(row) is not None:
-            title = getattr(self._channels.get(row.channel), "title", row.channel)
-            raise RefusedError(TOO_LATE.format(title=title))
+        if self.approved_texts(row) is not None and await self.is_over(connection, row):
+            by_us = (until := self.reply_until(row)) is not None and until <= now()
+            why = LATE_BY_US if by_us else LATE_BY_THEM
+            raise RefusedError(TOO_LATE.format(title=self._title(row), why=why))
+
+    def _title(self, row: Row[Any]) -> str:
+        return str(getattr(self._channels.get(row.channel), "title", row.channel))
 
     async def _owe_within_window(self, connection: AsyncConnection, row: Row[Any]) -> None:
         window = reply_window(self._channels.get(row.channel))
@@ -333,7 +365,9 @@ def reply_window(channel: Channel | None) -> timedelta | None:
 
 async def _unanswered_since(connection: AsyncConnection, row: Row[Any]) -> datetime:
     """When the person began to wait for the reply that is owed."""
-    first = select(func.min(Message.received_at)).where(Message.conversation_id == row.id)
+    first = select(func.min(Message.received_at)).where(
+        Message.conversation_id == row.id, Message.kind.not_in(sorted(ASIDE))
+    )
     if row.last_staff_at is not None:
         first = first.where(Message.received_at > row.last_staff_at)
     wrote: datetime | None = (await connection.execute(first)).scalar_one_or_none()

@@ -20,10 +20,8 @@ import structlog
 from sqlalchemy import (
     ColumnElement,
     Row,
-    Select,
     and_,
     bindparam,
-    exists,
     func,
     insert,
     or_,
@@ -34,7 +32,7 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot import metrics
-from bot.conversations import disclosure
+from bot.conversations import carriers, disclosure
 from bot.conversations.outgoing import outgoing_of, template_of
 from bot.conversations.receipts import advance
 from bot.conversations.words import Words
@@ -80,36 +78,8 @@ _CUT_OFF = select(_outbox.c.id).where(
 )
 
 
-def _ready() -> Select[Any]:
-    """The conversations with a row that may leave now, the longest due first.
-
-    Those whose first row waits for a retry are left out: however many they are, the rest is not to
-    wait behind them.
-    """
-    moment = bindparam("moment", type_=_outbox.c.not_before.type)
-    earlier = _outbox.alias("earlier")
-    held_back = exists().where(
-        text("earlier.state IN ('queued', 'sending')"),
-        earlier.c.conversation_id == _outbox.c.conversation_id,
-        earlier.c.state == "queued",
-        earlier.c.id < _outbox.c.id,
-        earlier.c.not_before > moment,
-    )
-    return (
-        select(_outbox.c.conversation_id)
-        .where(
-            _OPEN,
-            _outbox.c.state == "queued",
-            _outbox.c.not_before <= moment,
-            or_(_outbox.c.kind == "safety", ~held_back),
-        )
-        .group_by(_outbox.c.conversation_id)
-        .order_by(func.min(_outbox.c.not_before), func.min(_outbox.c.id))
-        .limit(bindparam("most"))
-    )
-
-
-_READY = _ready()
+_READY = carriers.ready()
+_LEFT_OVER = carriers.ready(carried=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +125,8 @@ class OutboxSender:
         self._busy: dict[int, asyncio.Task[None]] = {}
         self._places = asyncio.Semaphore(MAX_AT_ONCE)
         self._stopping = False
+        self.held_back: frozenset[str] = frozenset()
+        """Channels that may not go live yet: only words of danger leave by them."""
         self._until = math.inf
         """When the last row may begin (time of the loop)."""
 
@@ -190,12 +162,18 @@ class OutboxSender:
         # Those that are under way here already take no place from the others.
         most = BATCH + len(self._busy)
         async with self._store.read(quick=True) as connection:
-            ready = await connection.execute(_READY, {"moment": moment, "most": most})
+            carried = self._carries.names
+            ready = await connection.execute(_READY, {"moment": moment, "most": most, **carried})
             conversations: list[int] = list(ready.scalars())
+            due = {"moment": moment - carriers.GIVE_UP_AFTER, "most": BATCH, **carried}
+            left_over = list((await connection.execute(_LEFT_OVER, due)).scalars())
             cut_off = await connection.execute(_CUT_OFF.limit(BATCH), {"moment": moment})
             lost = list(cut_off.scalars())
         for outbox_id in lost:
             await self.mark_unknown(outbox_id)
+        for conversation_id in left_over:
+            while await self._give_up_next(conversation_id):
+                pass
         for conversation_id in conversations:
             if conversation_id not in self._busy and not self._stopping:
                 self._busy[conversation_id] = asyncio.create_task(
@@ -224,21 +202,43 @@ class OutboxSender:
             row = await next_row(connection, conversation_id)
             if row is None:
                 return False
-            channel = self._channels.get(row.channel)
+            if not self._carries.may(row):
+                return False
+            channel = self._channels[row.channel]
             ready: _Ready | None = None
             if not may_send(row, conversation):
                 await self._refuse(connection, row)
-            elif channel is None:
-                await advance(connection, row.id, conversation_id, "failed", "this channel is switched off")
             elif channel.in_store:
                 await self._sent_in_store(connection, row)
             else:
                 ready = await self._enter_sending(connection, row, channel)
                 if ready is None:
                     return False
-        if ready is not None and channel is not None:
+        if ready is not None:
             await self._send(channel, ready)
         # Only after the commit: a page that is woken before it looks, finds nothing, and waits.
+        self._bell.ring("event")
+        return True
+
+    @property
+    def _carries(self) -> carriers.Carries:
+        return carriers.Carries(frozenset(self._channels), self.held_back)
+
+    async def _give_up_next(self, conversation_id: int) -> bool:
+        """Fail the next row of a conversation, if no gateway has taken it for so long."""
+        async with self._store.write() as connection:
+            conversation = await lock_conversation(connection, conversation_id)
+            row = None if conversation is None else await next_row(connection, conversation_id)
+            if conversation is None or row is None or self._carries.may(row):
+                return False
+            if row.not_before > now() - carriers.GIVE_UP_AFTER:
+                return False
+            if await carriers.is_tried_elsewhere(connection, row):
+                return False
+            if may_send(row, conversation):
+                await advance(connection, row.id, conversation_id, "failed", self._carries.why_not(row))
+            else:
+                await self._refuse(connection, row)
         self._bell.ring("event")
         return True
 

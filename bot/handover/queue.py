@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.orm import aliased
 
 from bot.errors import NoSuchChatError
-from bot.messages import GRADES, URGENT, Actor
+from bot.messages import ASIDE, GRADES, URGENT, Actor
 from bot.store.record import lock_conversation
 from bot.store.tables import Conversation, Measure, Message, Person, Staff, Surge, SurgeMember, Team
 
@@ -122,7 +122,7 @@ def in_surge() -> Any:
         .where(
             wrote.conversation_id == Conversation.id,
             wrote.id > member.compared,
-            wrote.kind != "button",
+            wrote.kind.not_in(sorted({"button", *ASIDE})),
         )
         .correlate(Conversation, member)
     )
@@ -192,7 +192,7 @@ async def list_queue(
     )
     newest = (
         select(Message.text)
-        .where(Message.conversation_id == Conversation.id)
+        .where(Message.conversation_id == Conversation.id, Message.kind.not_in(sorted(ASIDE)))
         .order_by(Message.id.desc())
         .limit(1)
         .scalar_subquery()

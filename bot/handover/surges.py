@@ -22,7 +22,7 @@ from sqlalchemy import Row, exists, func, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.handover.queue import WAITING, in_surge, visible
-from bot.messages import CLOCK, Actor
+from bot.messages import ASIDE, CLOCK, Actor
 from bot.store import Store
 from bot.store.record import add_audit, add_event, lock_conversation, now, upsert
 from bot.store.tables import Conversation, Due, Lease, Message, Person, Surge, SurgeMember, Team
@@ -47,6 +47,8 @@ LEASE = "surges"
 LEASE_FOR = timedelta(seconds=60)
 
 _WORD = re.compile(r"\w+")
+_NOT_WRITING = sorted({"button", *ASIDE})
+"""Kinds of messages in which nobody has written anything."""
 
 
 def normalised(text: str) -> str:
@@ -184,7 +186,7 @@ async def leave(connection: AsyncConnection, row: Row[Any], actor: Actor, why: s
 async def texts_of(connection: AsyncConnection, ids: Iterable[int], after: int = 0) -> dict[int, list[str]]:
     """What each conversation's person wrote after that message, normalised; a pressed button is not writing."""
     query = select(Message.conversation_id, Message.text, Message.kind).where(
-        Message.conversation_id.in_(sorted(ids)), Message.kind != "button", Message.id > after
+        Message.conversation_id.in_(sorted(ids)), Message.kind.not_in(_NOT_WRITING), Message.id > after
     )
     found: dict[int, list[str]] = defaultdict(list)
     for row in await connection.execute(query.order_by(Message.id)):
@@ -338,7 +340,11 @@ class Surges:
         restricted = select(Team.key).where(Team.restricted)
         newer = (
             select(Message.id)
-            .where(Message.conversation_id == Conversation.id, Message.id > SurgeMember.compared)
+            .where(
+                Message.conversation_id == Conversation.id,
+                Message.id > SurgeMember.compared,
+                Message.kind.not_in(sorted(ASIDE)),
+            )
             .correlate(Conversation, SurgeMember)
         )
         # Who was answered or taken out stays out, unless they write once more.

@@ -80,6 +80,20 @@ def test_what_comes_to_a_chat_is_called_out_to_its_owner_only(any_desk: Desk) ->
     assert told(desk, "jo", start) == []
 
 
+def test_a_sign_under_a_message_calls_nobody(any_desk: Desk) -> None:
+    """Nobody has written; the page shows it all the same."""
+    desk = any_desk
+    row = desk.say(P3)
+    assert desk.browser("mo").do(row, "claim", epoch=row.epoch).status_code == 204
+    start = place(desk)
+    desk.say("\U0001f44d", kind="reaction")
+    assert told(desk, "mo", start) == []
+    changes = [one.data for one in listen(desk.browser("mo"), after=start)]
+    assert any("message.received" in one.get("kinds", ()) for one in changes)
+    desk.say("and one more thing")
+    assert told(desk, "mo", start) == [("wrote", "P3")]
+
+
 def test_a_clock_that_warns_is_no_danger(any_desk: Desk) -> None:
     desk = any_desk
     row = desk.say(P3)

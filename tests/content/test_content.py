@@ -11,6 +11,7 @@ import yaml
 
 from bot.assistant import Content, content_from_files
 from bot.assistant.content import content_from_items
+from bot.assurance.readiness import missing_findings
 from bot.errors import ContentError
 from bot.safety.guard import Guard, Lists
 from bot.settings import ROOT
@@ -52,10 +53,21 @@ def test_what_could_not_be_shown_is_found(content: Content) -> None:
 
 
 def test_a_contact_that_the_page_shows_keeps_its_key(content: Content) -> None:
-    contacts = {("WPWEB" if key == "NPWEB" else key): body for key, body in content.contacts.items()}
-    assert any(
-        "NPWEB is missing" in fault for fault in dataclasses.replace(content, contacts=contacts).faults()
-    )
+    for missing in ("EMERG", "P101"):
+        contacts = {(f"{key}X" if key == missing else key): body for key, body in content.contacts.items()}
+        faults = dataclasses.replace(content, contacts=contacts).faults()
+        assert any(f"{missing} is missing" in fault for fault in faults)
+
+
+def test_a_contact_that_the_page_can_do_without_keeps_nobody_from_publishing(content: Content) -> None:
+    """A force whose contacts.yml is from before the page showed it: `ready` says so."""
+    kept = {key: body for key, body in content.contacts.items() if key != "RELAY101"}
+    faults = dataclasses.replace(content, contacts=kept).faults()
+    assert not any("is missing" in fault for fault in faults)
+    (found,) = missing_findings(dataclasses.replace(content, contacts=kept))
+    assert (found.key, found.blocks) == ("contacts.missing", True)
+    assert "RELAY101" in found.what
+    assert list(missing_findings(content)) == []
 
 
 def test_places_of_the_force_name_no_person(content: Content) -> None:

@@ -8,7 +8,6 @@ import pytest
 
 from bot.conversations import outbox as outbox_module
 from bot.errors import RefusedError, RejectedError, RetryLaterError, StaleError, UnsureError
-from bot.messages import Incoming
 from bot.store.record import add_outbox, lock_conversation
 from bot.store.tables import Attempt, Outbox
 from tests.support.channel import Fault
@@ -406,12 +405,6 @@ async def test_unknown_and_what_follows_commit_together(
             await world.core.outbox.mark_unknown(row.id)
     await world.settle()
     assert world.words("R09", "P1") in world.heard()
-
-
-async def test_a_channel_that_is_switched_off_fails_its_rows(world: World) -> None:
-    await world.core.door.accept([Incoming("gone", "zed", "z1", P1)])
-    await world.settle()
-    assert {r.state for r in await world.outbox("zed")} == {"failed"}
 
 
 async def test_a_channel_in_the_store_is_sent_by_the_commit(world: World) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 
 import pytest
 
 from bot.assistant import Assistant, client
+from bot.errors import AssistantUnavailableError
 from tests.support.rasa import SECRET, LoopbackRasa
 
 
@@ -81,3 +83,35 @@ async def test_who_gave_up_in_line_takes_no_place(
     rasa.delay.set()
     await asyncio.gather(*after)
     assert "gone" not in rasa.understood
+
+
+async def test_who_stood_in_line_leaves_a_rasa_alone_that_has_begun_to_rest(
+    rasa: LoopbackRasa, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other one answers; with none left it is said at once."""
+    monkeypatch.setattr(client, "IN_LINE_SECONDS", 60.0)
+    other = LoopbackRasa()
+    await other.start()
+    ours = Assistant([other.url, rasa.url], SECRET, timeout_seconds=60)
+    try:
+        second, first = ours._replicas
+        rasa.delay, second.closed_until = asyncio.Event(), time.monotonic() + 3600
+        held = [asyncio.create_task(ours.understand([f"held {number}"])) for number in range(2)]
+        await _until(rasa, 2)
+        waits = [asyncio.create_task(ours.understand([f"waits {number}"])) for number in range(2)]
+        while len(first.places._waiters or ()) < 2:  # noqa: ASYNC110  a semaphore tells nobody
+            await asyncio.sleep(0)
+        first.closed_until = time.monotonic() + 3600
+        rasa.delay.set()
+        await asyncio.gather(*held)
+        for one in waits:
+            with pytest.raises(AssistantUnavailableError):
+                await one
+        assert sorted(rasa.understood) == ["held 0", "held 1"]
+
+        second.closed_until = 0.0
+        await ours.understand(["after"])
+        assert other.understood == ["after"]
+    finally:
+        await ours.close()
+        await other.stop()

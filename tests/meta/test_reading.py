@@ -182,7 +182,7 @@ def test_an_unsent_message_is_told_to_the_desk() -> None:
         {**ANN.says("hi"), "sender": {"id": APP.us}},
         {**ANN.says("hi"), "sender": {"user_ref": "x"}},
         {**ANN.says("hi"), "sender": {"id": "../../x"}},
-        ANN.event(message={"text": "without an id"}),
+        ANN.event(message={"text": " "}),
         ANN.event(request_thread_control={"requested_owner_app_id": 1}),
     ],
 )
@@ -274,6 +274,30 @@ def test_one_event_that_cannot_be_read_takes_no_other_with_it() -> None:
     found = read(odd, {"sender": 5, "message": []}, ANN.says("hello"))
 
     assert [f.text for f in found if isinstance(f, Incoming)] == ["there is a fire", "hello"]
+
+
+def test_words_without_an_id_are_kept_once() -> None:
+    """Somebody in danger may have written them; the same again is a repeat."""
+    event = ANN.event(message={"text": "there is a fire"})
+    first, again = message(event), message(event)
+    other = message(ANN.event(message={"text": "hello"}))
+    assert (first.text, first.message_id) == ("there is a fire", again.message_id)
+    assert other.message_id != first.message_id
+
+
+@pytest.mark.parametrize("text", [{"body": "there is a fire"}, ["there", {"x": "there is a fire"}, 5]])
+def test_words_that_stand_where_none_should_are_read(text: Any) -> None:
+    """So that the screen sees them."""
+    assert "there is a fire" in message(ANN.message(mid="m_1", text=text)).text
+
+
+@pytest.mark.parametrize("bad", [b"5", b"[]", b"null", b'{"id": "\xe9"}', b"9" * 6000])
+def test_an_entry_that_cannot_be_read_takes_no_other_with_it(bad: bytes) -> None:
+    """Neither before it nor behind it."""
+    body = webhook(ANN.says("hello")).replace(b'"entry": [', b'"entry": [' + bad + b", ", 1)
+    (found,) = read_body(body[:-2] + b", " + bad + b"]}", ACCOUNT)
+    assert isinstance(found, Incoming)
+    assert found.text == "hello"
 
 
 @pytest.mark.parametrize(

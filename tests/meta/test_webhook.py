@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import httpx
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from bot.channels.meta.signature import HEADER, sign
+from bot.channels.meta.webhook import LARGEST_BODY
 from tests.meta.serving import MetaSide
 from tests.support.world import ODD, P1
 
@@ -57,9 +61,33 @@ def test_what_is_said_back_is_a_word(side: MetaSide, challenge: str) -> None:
 
 def test_a_body_that_is_too_large_is_refused(messenger: MetaSide) -> None:
     """Before it is read."""
-    body = b" " * 1_100_000
+    body = b" " * (LARGEST_BODY + 1)
 
     assert messenger.post(body).status_code == 413
+
+
+def test_metas_largest_webhook_is_taken_without_a_setting(messenger: MetaSide) -> None:
+    """What other callers may send is less; in pieces of an unknown number it is read as well."""
+    ann, bob = messenger.person(), messenger.person()
+    assert messenger.post(messenger.body(ann.says(ODD)) + b" " * 2_900_000).status_code == 200
+    messenger.stored(ann.id)
+
+    body = messenger.body(bob.says(ODD)) + b" " * 1_500_000
+    address = f"{messenger.first.base}/{messenger.app.name}/webhook"
+    headers = {HEADER: sign(body, messenger.app.app_secret)}
+    pieces = (body[at : at + 100_000] for at in range(0, len(body), 100_000))
+    answer = httpx.post(address, content=pieces, headers=headers, trust_env=False, timeout=30)
+    assert answer.status_code == 200
+    messenger.stored(bob.id)
+
+    endless = (b" " * 100_000 for _ in range(60))
+    with contextlib.suppress(httpx.HTTPError):
+        # It may hang up before all of it was sent.
+        answer = httpx.post(address, content=endless, headers=headers, trust_env=False, timeout=30)
+        assert answer.status_code == 413
+    address = f"{messenger.first.base}/chat/messages"
+    other = httpx.post(address, content=b" " * 1_100_000, trust_env=False, timeout=30)
+    assert other.status_code == 413
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot.channels.sites.inbound import arrivals_of, salvaged
-from bot.channels.sites.schema import MOST_EVENTS, published, read_batch
+from bot.channels.sites.schema import MOST_EVENTS, pieces_of, published, read_batch
 from bot.errors import BadRequestError
 from bot.messages import Arrival, Echo, Incoming, Receipt
 from bot.settings import ROOT
@@ -114,7 +114,6 @@ def test_both_refuse_what_is_wrong(event: Any) -> None:
         b"", b"{", b"[]", b"5", b"null", b'"x"', b"\xff\xfe", b"[" * 100_000, b'{"version":1}',
         b'{"version":1,"events":{}}', b'{"version":1,"events":[]}', b'{"version":2,"events":[{}]}',
         b'{"version":true,"events":[{}]}', b'{"version":1.0,"events":[{}]}', b'{"events":[{}]}',
-        b'{"version":1,"events":[{"a":NaN}]}', b'{"version":1,"events":[{"a":' + b"9" * 6000 + b"}]}",
         batch(*[MESSAGE] * (MOST_EVENTS + 1)), batch(MESSAGE, more=1),
     ],
 )  # fmt: skip
@@ -122,6 +121,33 @@ def test_what_is_no_call_is_refused_whole(body: bytes) -> None:
     """For good: the same again would be no better."""
     with pytest.raises(BadRequestError):
         read_batch(body)
+
+
+@pytest.mark.parametrize("wrong", [b"NaN", b"-Infinity", b"9" * 6000, b'"caf\xe9"'])
+@pytest.mark.parametrize("field", [b"page", b"sequence", b"colour"])
+def test_a_value_that_json_does_not_know_costs_no_other_event(field: bytes, wrong: bytes) -> None:
+    """A board that writes its JSON by hand: one page's title in an old encoding, one number that is none."""
+    good = json.dumps(MESSAGE).encode()
+    bad = good[:-1] + b', "' + field + b'": ' + wrong + b"}"
+    read = read_batch(b'{"version": 1, "events": [' + b", ".join([good, bad, good]) + b"]}")
+    assert [place for place, _ in read.events] == [0, 2]
+    assert read.problems
+    assert all(one.at.startswith("events[1]") for one in read.problems)
+    assert [one["id"] for one in read.unread] == [MESSAGE["id"]]
+
+
+def test_what_can_be_read_of_a_call_that_is_refused_whole_is_found() -> None:
+    """Cut off, of another version, with too many events, or with a line break inside of a text."""
+    event = {**MESSAGE, "location": {"latitude": 1, "longitude": 2}}
+    many, raw = batch(*[event] * (MOST_EVENTS + 1)), json.dumps(event).encode()
+    assert list(pieces_of(many[:-5]))[-1] == event
+    assert len(list(pieces_of(many[:-50]))) == MOST_EVENTS
+    assert len(list(pieces_of(many))) == MOST_EVENTS + 1
+    assert list(pieces_of(batch(event).replace(b'"version": 1', b'"version": 9'))) == [event]
+    assert list(pieces_of(b"\xff{" + raw)) == [event]
+    assert next(pieces_of(raw.replace(b"latitude", b"a\nb")))["location"]
+    assert list(pieces_of(b"{" * 1_000_000)) == []
+    assert list(pieces_of(b"")) == []
 
 
 def test_a_problem_names_the_place_and_never_what_stood_there() -> None:

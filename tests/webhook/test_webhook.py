@@ -190,6 +190,37 @@ def test_danger_in_an_event_with_a_slip_brings_its_words(board: SiteSide, slip: 
     )
 
 
+def test_danger_where_no_text_can_be_read_brings_its_words(board: SiteSide) -> None:
+    """Who wrote it is known, and the words stand where none were looked for."""
+    ann, bob = board.person(), board.person()
+    wrong = {**ann.says(ODD), "text": {"plain": ["hello", P1]}}
+    assert board.post(board.body(wrong, bob.says(PLAIN))).json()["taken"] == 1
+    board.hears(ann, BLOCK)
+    board.hears(bob, board.answer(FAQ))
+
+
+@pytest.mark.parametrize("slip", [b'"version": 2', b'"version": 1, "x": 1', b'"version": ', b'"version": 1}'])
+def test_danger_in_a_call_that_is_refused_whole_brings_its_words(board: SiteSide, slip: bytes) -> None:
+    """Of another version, with more beside it, or no JSON at all: nothing is kept, and nobody reads it."""
+    ann = board.person()
+    body = board.body(ann.says(P1)).replace(b'"version": 1', slip)
+    assert board.post(body).status_code == 400
+    board.hears(ann, BLOCK)
+    assert board.messages(ann.id) == []
+
+
+def test_a_broken_letter_costs_no_other_message(board: SiteSide) -> None:
+    """One title in an old encoding; who wrote beside it is told what is the matter, if in danger."""
+    ann, bob = board.person(), board.person()
+    body = board.body({**ann.says(P1), "page": "@@"}, bob.says(PLAIN)).replace(b"@@", b"caf\xe9")
+    answer = board.post(body)
+    assert (answer.status_code, answer.json()) == (
+        400, {"taken": 1, "refused": [{"at": "events[0]", "problem": "is not UTF-8"}]},
+    )  # fmt: skip
+    board.hears(ann, BLOCK)
+    board.hears(bob, board.answer(FAQ))
+
+
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.binary(max_size=200)

@@ -78,6 +78,10 @@ def test_reactions_push_no_half_of_a_sentence_out_of_sight(side: WhatsAppSide) -
     side.inject(*(ann.reacts(said_last) for _ in range(6)), batch=True)
     side.until(lambda: len(side.messages(ann.id)) >= 8, "the signs to be kept")
     side.inject(ann.says("myself tonight"))
+    side.stored(ann.id, 9)
+    # With its message: the words for whoever is passed to a person name 999 as well.
+    hits = side.messages(ann.id)[-1].hits
+    assert ("R02", "P1") in {(hit["category"], hit["grade"]) for hit in hits}
     side.hears(ann, BLOCK)
 
 
@@ -249,11 +253,11 @@ def test_words_from_a_new_number_beside_the_news_of_it_stay_in_the_chat(side: Wh
 
 
 def test_nobody_gets_somebody_elses_chat_by_a_new_number(side: WhatsAppSide) -> None:
-    """A number that somebody else writes from already stays theirs."""
+    """A number that somebody else writes from already stays theirs; the desk is told in the old chat."""
     ann, bob = answered(side), answered(side)
     side.inject(ann.moves(bob.phone, bob.user))
+    assert [m.kind for m in side.stored(ann.id, 2)] == ["text", "moved_apart"]
     side.taken()
-    assert len(side.messages(ann.id)) == 1
     assert len(side.messages(bob.id)) == 1
 
 

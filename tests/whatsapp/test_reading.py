@@ -396,6 +396,42 @@ def test_what_is_no_webhook_of_whatsapps_is_refused(body: bytes) -> None:
         read_body(body, ACCOUNT)
 
 
+@pytest.mark.parametrize("bad", [b"5", b"[]", b"null", b'{"id": "\xe9"}', b"9" * 6000])
+def test_an_entry_that_cannot_be_read_takes_no_other_with_it(bad: bytes) -> None:
+    """Neither before it nor behind it."""
+    body = body_of(APP, [ANN.says("hello")]).replace(b'"entry": [', b'"entry": [' + bad + b", ", 1)
+    (found,) = read_body(body[:-2] + b", " + bad + b"]}", ACCOUNT).arrivals
+    assert isinstance(found, Incoming)
+    assert found.text == "hello"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"text": "there is a fire"},
+        {"text": {"body": ["there is a fire"]}},
+        {"text": {"words": "there is a fire"}},
+        {"type": "image", "image": {"caption": {"text": "there is a fire"}}},
+        {"id": None},
+        {"id": 5},
+    ],
+)
+def test_words_that_stand_where_none_should_are_read(wrong: Json) -> None:
+    """So that the screen sees them; the same again is a repeat."""
+    event = ANN.says("there is a fire")
+    event["value"]["messages"][0] |= wrong
+    first, again = message(event), message(event)
+    assert "there is a fire" in first.text
+    assert first.message_id == again.message_id
+
+
+def test_what_has_neither_an_id_nor_words_is_passed_over() -> None:
+    """There is nothing to keep."""
+    event = ANN.says(" ")
+    del event["value"]["messages"][0]["id"]
+    assert read(event) == []
+
+
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(string.printable, max_size=12),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner, max_size=3),

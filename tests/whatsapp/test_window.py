@@ -41,7 +41,13 @@ def send(side: WhatsAppSide, chat: int, actor: Actor, key: str, **given: str) ->
 
 def offered(side: WhatsAppSide, ann: Writer) -> list[str]:
     """What a page would offer in their chat."""
-    return [text.key for text in side.first.gateway.core.approved.offered(side.conversation(ann.id))]
+    core, row = side.first.gateway.core, side.conversation(ann.id)
+
+    async def read() -> list[str]:
+        async with core.store.read() as connection:
+            return [one.key for one in await core.approved.offered(connection, row)]
+
+    return side.run(read())
 
 
 def templates(side: WhatsAppSide, outbox_id: int) -> list[object]:
@@ -179,6 +185,33 @@ def test_the_minute_is_metas_to_know(side: WhatsAppSide) -> None:
     row = side.reply(chat, mo, "a second late")
     side.is_row(row, "failed")
     assert side.row(row).detail == "the time in which WhatsApp takes a reply is over"
+
+
+def test_once_meta_says_that_the_time_is_over_approved_texts_are_offered(each: WhatsAppSide) -> None:
+    """After an outage a message arrives long after it was written: by our own count there is time left."""
+    side = each
+    ann, chat, mo = owned(side)
+    assert offered(side, ann) == []
+    side.fault("131047:1")
+    side.is_row(side.reply(chat, mo, "after the outage"), "failed")
+    assert offered(side, ann) == ["answer_waits", "please_call"]
+    said = refusal(lambda: side.reply(chat, mo, "too late"))
+    assert said.startswith("WhatsApp takes no reply of your own now: by its own count")
+    side.is_row(send(side, chat, mo, "answer_waits"), "sent")
+
+    side.inject(ann.says("I am here"))
+    side.stored(ann.id, 2)
+    assert offered(side, ann) == []
+    side.is_row(side.reply(chat, mo, "hello again"), "sent")
+
+
+def test_another_failure_offers_no_approved_text(side: WhatsAppSide) -> None:
+    """Words of one's own may still arrive."""
+    ann, chat, mo = owned(side)
+    side.fault("131026:1")
+    side.is_row(side.reply(chat, mo, "somebody without the app"), "failed")
+    assert offered(side, ann) == []
+    side.is_row(side.reply(chat, mo, "once more"), "sent")
 
 
 def test_of_two_who_send_at_once_each_text_leaves_once(side: WhatsAppSide) -> None:

@@ -19,6 +19,8 @@ from typing import Any, Literal, Protocol
 
 import httpx
 
+from bot.messages import WINDOW_OVER
+
 Failure = Literal[
     "not_sent", "no_answer", "busy", "not_taken", "server", "token", "window", "elsewhere", "gone",
     "locked", "undelivered", "template", "refused",
@@ -68,7 +70,7 @@ _SAID: Mapping[Failure, str] = {
     "not_taken": "{title} did not take it for now",
     "server": "{title} answered {status}",
     "token": "{title} refuses the token",
-    "window": "the time in which {title} takes a reply is over",
+    "window": WINDOW_OVER,
     "elsewhere": "another app answers this chat on {title}",
     "gone": "the person has blocked us on {title}, or left it",
     "locked": "{title} has locked our account, or withdrawn a right (code {code})",

@@ -10,7 +10,6 @@ whatever else Meta may send is passed over on purpose: nobody has said anything.
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from typing import Any
 
 import structlog
 
+from bot.channels.meta import readings
 from bot.channels.meta.readings import choice, moment, place
 from bot.channels.meta.readings import text as words
 from bot.channels.meta.traits import Traits
@@ -63,14 +63,16 @@ def read_body(body: bytes, account: Account) -> list[Arrival]:
         BadRequestError: this is no webhook of that platform.
     """
     try:
-        loaded = json.loads(body)
+        loaded = readings.loaded(body)
     except (ValueError, RecursionError) as error:
         raise BadRequestError("the body is not JSON") from error
     if not isinstance(loaded, dict) or loaded.get("object") != account.traits.object:
         raise BadRequestError("the body is of another kind")
-    entries = loaded.get("entry")
-    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+    entries = readings.entries(loaded.get("entry"))
+    if entries is None:
         raise BadRequestError("the body holds no list of entries")
+    if len(entries) < len(loaded["entry"]):
+        log.error("meta.unreadable", channel=account.traits.name, kind=["entry"])
     found: list[Arrival] = []
     for event, standby in _events(entries, account):
         try:
@@ -121,6 +123,10 @@ def _message(event: Json, message: Json, account: Account, *, standby: bool) -> 
     if message.get("is_echo") is True:
         return _echo(event, message, mid, account)
     person = _person(event, "sender", account)
+    text = readings.said(message.get("text"))
+    if mid is None and text.strip():
+        # Danger may stand in it, whatever became of its id.
+        mid = readings.own_id(event)
     if person is None or mid is None or message.get("is_self") is True:
         return []
     if message.get("is_deleted") is True:
@@ -130,7 +136,6 @@ def _message(event: Json, message: Json, account: Account, *, standby: bool) -> 
                 edit_of=mid, standby=standby,
             )
         ]  # fmt: skip
-    text = words(message.get("text"))
     kind, place = _kind(message, text)
     pressed = message.get("quick_reply")
     button = words(pressed.get("payload")) if isinstance(pressed, dict) else ""
@@ -216,9 +221,7 @@ def _salvaged(event: Json, account: Account, *, standby: bool) -> list[Arrival]:
     person = _person(event, "sender", account)
     if not isinstance(message, dict) or person is None or message.get("is_echo") is True:
         return []
-    mid, text = _identity(message.get("mid")), words(message.get("text"))
-    if mid is None:
-        return []
+    mid, text = _identity(message.get("mid")) or readings.own_id(event), readings.said(message.get("text"))
     kind: InboundKind = "text" if text.strip() else "unsupported"
     return [Incoming(account.traits.name, person, mid, text, kind, standby=standby)]
 

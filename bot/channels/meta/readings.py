@@ -2,17 +2,67 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
+from typing import Any
 
 _CHOICE = re.compile(r"\s*(\d{1,2})[.)]?\s*")
 _LATEST = 4_102_444_800.0
 """The year 2100, in seconds: a later time is none."""
+_LONGEST_NUMBER = 30
+_DEEPEST = 20
+
+
+def loaded(body: bytes) -> Any:
+    """The JSON of a body. One broken letter in it, or one endless number, costs nobody else their message.
+
+    Raises:
+        ValueError, RecursionError: it is no JSON.
+    """
+    try:
+        return json.loads(body, parse_int=_whole_number)
+    except UnicodeDecodeError:
+        return json.loads(body.decode("utf-8", "replace"), parse_int=_whole_number)
+
+
+def _whole_number(word: str) -> int | None:
+    return int(word) if len(word) <= _LONGEST_NUMBER else None
+
+
+def entries(of: object) -> list[Mapping[str, Any]] | None:
+    """The entries of a webhook that are any; None: there is no list of such."""
+    if not isinstance(of, list):
+        return None
+    found: list[Mapping[str, Any]] = [one for one in of if isinstance(one, dict)]
+    return found if found or not of else None
 
 
 def text(value: object) -> str:
     """Words, where there are some."""
     return value if isinstance(value, str) else ""
+
+
+def said(value: object) -> str:
+    """What somebody said, where words should stand: them, or every word inside of what stands there."""
+    return value if isinstance(value, str) else "\n".join(_inside(value, 0))
+
+
+def _inside(value: object, depth: int) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif depth < _DEEPEST:
+        inner = value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ()
+        for one in inner:
+            yield from _inside(one, depth + 1)
+
+
+def own_id(event: Mapping[str, Any]) -> str:
+    """An id for a message that came without one: the same whenever it comes again."""
+    whole = json.dumps(event, sort_keys=True)
+    return f"unnamed-{hashlib.sha256(whole.encode()).hexdigest()[:32]}"
 
 
 def choice(words: str) -> int | None:

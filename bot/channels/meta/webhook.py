@@ -1,17 +1,24 @@
 """Meta calls us: the routes on the public listener.
 
 developers.facebook.com/docs/messenger-platform/webhooks. Meta repeats what was not answered 200, with
-longer and longer pauses, for a day and a half.
+longer and longer pauses, for a day and a half. Its largest are of 3 MB
+(developers.facebook.com/documentation/business-messaging/whatsapp/webhooks/overview, "payload size"), more
+than other callers of ours may send: so these routes read their body themselves.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 from sanic import Blueprint, HTTPResponse, Request
 from sanic import text as text_response
 
 from bot.channels.meta.signature import HEADER, challenge, verify
+from bot.errors import ForgedError, TooLargeError
+
+LARGEST_BODY = 3_200_000
+"""Bytes."""
 
 
 def add_routes(
@@ -37,8 +44,33 @@ def add_routes(
         )
         return text_response(said, headers={"X-Content-Type-Options": "nosniff"})
 
-    @blueprint.post(path, name="webhook")
+    @blueprint.post(path, name="webhook", stream=True)
     async def _webhook(request: Request) -> HTTPResponse:
-        verify(request.body, app_secret, request.headers.get(HEADER))
-        await take(request.body)
+        signed = request.headers.get(HEADER)
+        if signed is None:
+            raise ForgedError("the signature is missing or wrong")
+        body = await _read(request)
+        verify(body, app_secret, signed)
+        await take(body)
         return text_response("EVENT_RECEIVED")
+
+
+async def _read(request: Request) -> bytes:
+    """The body, if it is no larger than Meta's own, or than the force's setting for every caller.
+
+    Raises:
+        TooLargeError: it is.
+    """
+    most = max(LARGEST_BODY, int(request.app.config.REQUEST_MAX_SIZE))
+    told = request.headers.getone("content-length", "")
+    size = int(told) if told.isdecimal() else 0
+    too_large = TooLargeError(f"the body is larger than {most} bytes")
+    if size > most:
+        raise too_large
+    body = bytearray()
+    stream: Any = request.stream
+    async for part in stream:
+        body += part
+        if len(body) > most:
+            raise too_large
+    return bytes(body)

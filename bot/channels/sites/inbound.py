@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -18,6 +18,8 @@ from bot.messages import Arrival, Echo, InboundKind, Incoming, Receipt
 
 AHEAD = timedelta(minutes=5)
 """A clock may be wrong by so much; a time beyond it is none."""
+DEEPEST = 20
+"""How far words are looked for inside of what stands where a text should."""
 _OURS = re.compile(r"fc-(\d{1,18})-[0-9a-f]{8}(-\d{1,3})?")
 _CHOICE = re.compile(r"\s*(\d{1,2})[.)]?\s*", re.ASCII)
 _PRESSED = re.compile(r"\d{1,18}\.(\d{1,3})", re.ASCII)
@@ -142,15 +144,16 @@ def salvaged(unread: Iterable[Mapping[str, Any]], channel: str) -> list[Incoming
     """
     found = []
     for event in unread:
-        person, thread, text = (event.get(name) for name in ("person", "thread", "text"))
+        person, thread = event.get("person"), event.get("thread")
+        text = _readable(event)
         if isinstance(person, int) and not isinstance(person, bool):
             # The site knows its own mark in either form.
             person = str(person)
-        if not (isinstance(person, str) and isinstance(text, str) and _WHO.fullmatch(person)):
-            continue
-        if event.get("author") == "staff":
+        if not (isinstance(person, str) and text and _WHO.fullmatch(person)):
             continue
         identity = event.get("id") or event.get("message")
+        if event.get("author") == "staff" or _OURS.fullmatch(str(identity)):
+            continue
         if not (isinstance(identity, str) and _ID.fullmatch(identity)):
             digest = hashlib.sha256(f"{person}\0{text}".encode("utf-8", "replace"))
             identity = f"unread-{digest.hexdigest()[:16]}"
@@ -160,3 +163,24 @@ def salvaged(unread: Iterable[Mapping[str, Any]], channel: str) -> list[Incoming
             part = text[start : start + LONGEST_TEXT]
             found.append(Incoming(channel, key_of(person, where), identity, part))
     return found
+
+
+def _readable(event: Mapping[str, Any]) -> str:
+    """What somebody may have said in it: its text, else every word that is no mark of the site's."""
+    text = event.get("text")
+    if isinstance(text, str) and text:
+        return text
+    return "\n".join(_words({key: value for key, value in event.items() if key not in _MARKS}))
+
+
+_MARKS = frozenset({"type", "id", "author", "person", "thread", "message", "reply", "reply_to", "sent_at",
+                    "choice", "page"})  # fmt: skip
+
+
+def _words(value: Any, depth: int = 0) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif depth < DEEPEST:
+        inner = value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ()
+        for one in inner:
+            yield from _words(one, depth + 1)

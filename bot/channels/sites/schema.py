@@ -29,6 +29,11 @@ VERSION = 1
 MOST_EVENTS = 100
 MOST_PROBLEMS = 20
 LONGEST_TEXT = 20_000
+LONGEST_NUMBER = 30
+"""Digits. Python refuses to read a number of thousands, and the whole call with it."""
+MOST_PIECES = 5 * MOST_EVENTS
+MOST_TRIES = 2 * MOST_PIECES
+"""Of a call that is refused whole: events that are looked at, and places where one may begin."""
 
 _TIME = (
     r"^20[0-9]{2}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]"
@@ -210,12 +215,9 @@ def read_batch(body: bytes) -> Read:
     """Read every event of a call.
 
     Raises:
-        BadRequestError: it is no call of ours at all.
+        BadRequestError: it is no call of ours at all. `pieces_of` has what can be read of it.
     """
-    try:
-        loaded = json.loads(body, parse_constant=_no_number)
-    except (ValueError, RecursionError) as error:
-        raise BadRequestError("the body is not JSON") from error
+    loaded, is_damaged = _loaded(body)
     if not isinstance(loaded, dict):
         raise BadRequestError("the body is no JSON object")
     if type(loaded.get("version")) is not int or loaded["version"] != VERSION:
@@ -230,6 +232,11 @@ def read_batch(body: bytes) -> Read:
     unread: list[Mapping[str, Any]] = []
     for place, event in enumerate(events):
         whole = _whole(event)
+        if is_damaged and _DAMAGE in json.dumps(event, ensure_ascii=False):
+            problems.append(Problem(f"events[{place}]", "is not UTF-8"))
+            if isinstance(whole, dict):
+                unread.append(whole)
+            continue
         try:
             found.append((place, _EVENT.validate_json(json.dumps(whole))))
         except ValidationError as error:
@@ -237,6 +244,29 @@ def read_batch(body: bytes) -> Read:
             if isinstance(whole, dict):
                 unread.append(whole)
     return Read(tuple(found), tuple(problems[:MOST_PROBLEMS]), tuple(unread))
+
+
+def pieces_of(body: bytes) -> Iterator[Mapping[str, Any]]:
+    """Events that can be read in a call that is refused whole: cut off, badly written, or too many.
+
+    Nothing of them is kept, but somebody in danger may stand in one.
+    """
+    text = body.decode("utf-8", "replace")
+    reader = json.JSONDecoder(strict=False, parse_constant=_no_number, parse_int=_whole_number)
+    at, pieces, tries = text.find("{"), 0, 0
+    while at >= 0 and tries < MOST_TRIES and pieces < MOST_PIECES:
+        tries += 1
+        try:
+            found, end = reader.raw_decode(text, at)
+        except (ValueError, RecursionError):
+            end = at + 1
+        else:
+            inner = found.get("events") if isinstance(found, dict) else None
+            for one in inner if isinstance(inner, list) else [found]:
+                if isinstance(one, dict) and pieces < MOST_PIECES:
+                    pieces += 1
+                    yield _whole(one)
+        at = text.find("{", end)
 
 
 def time_of(written: str) -> datetime | None:
@@ -268,8 +298,29 @@ def _tidy(part: Any) -> None:
             _tidy(value)
 
 
-def _no_number(_word: str) -> float:
-    raise ValueError("no number")
+_DAMAGE = "\ufffd"
+"""Stands in the place of bytes that are no letter."""
+
+
+def _loaded(body: bytes) -> tuple[Any, bool]:
+    """The JSON of a call, and whether bytes stood in it that are no letters: then one event is wrong."""
+    options: dict[str, Any] = {"parse_constant": _no_number, "parse_int": _whole_number}
+    try:
+        try:
+            return json.loads(body, **options), False
+        except UnicodeDecodeError:
+            return json.loads(body.decode("utf-8", "replace"), **options), True
+    except (ValueError, RecursionError) as error:
+        raise BadRequestError("the body is not JSON") from error
+
+
+def _no_number(_word: str) -> None:
+    """NaN and its like, which no field takes: the event is wrong, and no other."""
+
+
+def _whole_number(word: str) -> int | None:
+    """A number; one that is longer than any field of ours is none."""
+    return int(word) if len(word) <= LONGEST_NUMBER else None
 
 
 def _whole(event: Any) -> Any:

@@ -14,9 +14,9 @@ from sanic import json as json_response
 from bot.channels.sites.inbound import arrivals_of, salvaged
 from bot.channels.sites.intake import Intake
 from bot.channels.sites.options import Site
-from bot.channels.sites.schema import Problem, Read, read_batch
+from bot.channels.sites.schema import Problem, Read, pieces_of, read_batch
 from bot.channels.sites.signature import verify
-from bot.errors import TooLargeError
+from bot.errors import BadRequestError, TooLargeError
 from bot.messages import Arrival
 from bot.store.record import now
 
@@ -35,7 +35,13 @@ def add_routes(blueprint: Blueprint, intake: Callable[[], Intake], site: Site) -
         if len(request.body) > LONGEST_BODY:
             raise TooLargeError(f"the body is larger than {LONGEST_BODY} bytes: send fewer events at once")
         verify(site.keys, request.headers, request.body, time.time())
-        return await _taken(read_batch(request.body), intake(), site.channel)
+        try:
+            read = read_batch(request.body)
+        except BadRequestError:
+            log.warning("site.refused_whole", channel=site.channel)
+            await intake().warn(salvaged(pieces_of(request.body), site.channel))
+            raise
+        return await _taken(read, intake(), site.channel)
 
 
 async def _taken(read: Read, intake: Intake, channel: str) -> HTTPResponse:

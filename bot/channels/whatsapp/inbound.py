@@ -9,14 +9,14 @@ says of our account is read in `standing.py`.
 from __future__ import annotations
 
 import hashlib
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import structlog
 
-from bot.channels.meta.readings import choice, moment, place, text
+from bot.channels.meta import readings
+from bot.channels.meta.readings import choice, moment, place, said, text
 from bot.channels.whatsapp import codes, standing
 from bot.channels.whatsapp.identity import Who, identity_of, marked, who
 from bot.errors import BadRequestError
@@ -74,14 +74,16 @@ def read_body(body: bytes, account: Account) -> Webhook:
         BadRequestError: this is no webhook of WhatsApp's.
     """
     try:
-        loaded = json.loads(body)
+        loaded = readings.loaded(body)
     except (ValueError, RecursionError) as error:
         raise BadRequestError("the body is not JSON") from error
     if not isinstance(loaded, dict) or loaded.get("object") != OBJECT:
         raise BadRequestError("the body is of another kind")
-    entries = loaded.get("entry")
-    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+    entries = readings.entries(loaded.get("entry"))
+    if entries is None:
         raise BadRequestError("the body holds no list of entries")
+    if len(entries) < len(loaded["entry"]):
+        log.error("whatsapp.unreadable", channel=NAME, kind=["entry"])
     found = Webhook()
     for entry in entries:
         if str(entry.get("id")) != account.account_id:
@@ -145,11 +147,12 @@ def _each(value: Json, key: str) -> Iterator[Json]:
 # ---- what people send ----------------------------------------------------------------------------
 
 
-def _message(message: Json, value: Json, number_id: str) -> list[Arrival]:
+def _message(message: Json, value: Json, number_id: str) -> Sequence[Arrival]:
     kind, named = text(message.get("type")), _who(message, value, number_id)
     if kind == "system":
         return _moved(message, number_id)
-    identity = identity_of(message.get("id"))
+    # Danger may stand in a message, whatever became of its id.
+    identity = identity_of(message.get("id")) or identity_of(readings.own_id(message))
     if message.get("group_id") or named is None or identity is None:
         # Groups are no conversations of ours: nothing of theirs is kept.
         log.warning("whatsapp.passed_over", channel=NAME, kind=_shape(message))
@@ -170,16 +173,17 @@ def _message(message: Json, value: Json, number_id: str) -> list[Arrival]:
     if kind == "reaction":
         reaction = _part(message, "reaction")
         sign = text(reaction.get("emoji"))[:LONGEST_SIGN]
-        said = identity_of(reaction.get("message_id"))
-        return [replace(incoming, kind="reaction", text=sign, reply_to=said)]
-    return _said(kind, message, incoming)
+        under = identity_of(reaction.get("message_id"))
+        return [replace(incoming, kind="reaction", text=sign, reply_to=under)]
+    found = _said(kind, message, incoming)
+    return found if identity_of(message.get("id")) or any(one.text.strip() for one in found) else []
 
 
-def _said(kind: str, message: Json, incoming: Incoming) -> list[Arrival]:
+def _said(kind: str, message: Json, incoming: Incoming) -> list[Incoming]:
     """A message with something in it. A caption is words."""
     content = _part(message, kind)
     if kind == "text":
-        words = text(content.get("body"))
+        words = text(content.get("body")) or said(message.get("text"))
         shown: InboundKind = "text" if words.strip() else "unsupported"
         return [replace(incoming, text=words, kind=shown, choice=choice(words))]
     if kind == "interactive":
@@ -194,10 +198,10 @@ def _said(kind: str, message: Json, incoming: Incoming) -> list[Arrival]:
     if kind == "audio":
         return [replace(incoming, kind="voice" if content.get("voice") is True else "file")]
     if kind in _KINDS:
-        return [replace(incoming, kind=_KINDS[kind], text=text(content.get("caption")))]
+        return [replace(incoming, kind=_KINDS[kind], text=said(content.get("caption")))]
     if kind == "request_welcome" or (kind == "unsupported" and content.get("type") in _NOBODY_SPOKE):
         return []
-    words = text(content.get("text")) or text(content.get("caption")) or text(content.get("body"))
+    words = said(content.get("text")) or said(content.get("caption")) or said(content.get("body"))
     return [replace(incoming, kind="unsupported", text=words)]
 
 
@@ -256,10 +260,12 @@ _CHANGES = frozenset({"customer_changed_number", "user_changed_number", "user_ch
 
 def _salvaged(message: Json, value: Json, number_id: str) -> list[Arrival]:
     """Person and words of a message that cannot be read, if they are where they should be."""
-    named, identity = _who(message, value, number_id), identity_of(message.get("id"))
-    if named is None or identity is None:
+    named = _who(message, value, number_id)
+    identity = identity_of(message.get("id")) or identity_of(readings.own_id(message))
+    if named is None or identity is None or message.get("group_id"):
         return []
-    words = text(_part(message, "text").get("body"))
+    parts = (message.get("text"), *(_part(message, kind).get("caption") for kind in _KINDS))
+    words = "\n".join(found for found in map(said, parts) if found)
     kind: InboundKind = "text" if words.strip() else "unsupported"
     return [Incoming(NAME, named.person, identity, words, kind, also=named.also)]
 

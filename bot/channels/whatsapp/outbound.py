@@ -33,7 +33,7 @@ from bot.channels.whatsapp.inbound import NAME
 from bot.channels.whatsapp.options import Options
 from bot.conversations.words import PERSON, WITHDRAW
 from bot.errors import RejectedError, RetryLaterError, SendError, UnsureError
-from bot.messages import Button, Outgoing, Sent, Template
+from bot.messages import WINDOW_OVER, Button, Outgoing, Sent, Template
 from bot.store.record import now
 
 log = structlog.get_logger(__name__)
@@ -174,7 +174,7 @@ class WhatsAppChannel:
         """
         age = now() - outgoing.wrote_at if outgoing.wrote_at else timedelta()
         if age > WINDOW and outgoing.template is None and outgoing.kind not in ("safety", "notice"):
-            raise RejectedError(f"the time in which {TITLE} takes a reply is over")
+            raise RejectedError(WINDOW_OVER.format(title=TITLE))
 
     def _laid_out(self, outgoing: Outgoing) -> tuple[list[str], Interactive | None]:
         if outgoing.template is not None:

@@ -110,10 +110,10 @@ class WhatsAppServer(GraphServer):
         if method == "POST" and path == f"{account}/subscribed_apps":
             return self._tell("subscribed", body, {"success": True})
         if method == "POST" and path == "me/messages":
-            return await self._send(body)
+            return await self._send(body, mark)
         raise _Refusal(400, 100)
 
-    async def _send(self, body: Json) -> Json:
+    async def _send(self, body: Json, mark: str) -> Json:
         person, raw = str(body["recipient"]["id"]), body["raw"]
         if raw.get("messaging_product") != "whatsapp":
             raise _Refusal(400, 100)
@@ -132,7 +132,7 @@ class WhatsAppServer(GraphServer):
         sent = {
             "person": person, "mid": mid, "text": body["message"]["text"], "type": kind, "tag": None,
             "metadata": raw.get("biz_opaque_callback_data"), "quick_replies": choices_of(raw),
-            "at": time.time(), "raw": raw,
+            "at": time.time(), "raw": raw, "mark": mark,
         }  # fmt: skip
         self.messages.append(sent)
         self.note(what="send", n=len(self.messages), **sent)
