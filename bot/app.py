@@ -12,6 +12,7 @@ import socket
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import structlog
@@ -24,6 +25,7 @@ from bot.accounts import DEMO_STAFF
 from bot.assistant import Content
 from bot.assurance.live import Gate
 from bot.assurance.readiness import Surroundings, look
+from bot.channels.comments import Comments
 from bot.channels.instagram import Instagram
 from bot.channels.messenger import Messenger
 from bot.channels.parts import Parts, Platform
@@ -79,9 +81,13 @@ def platforms(settings: Settings) -> dict[str, Platform]:
     if settings.telegram_token.get_secret_value():
         chosen["telegram"] = Telegram(settings)
     if settings.messenger_token.get_secret_value():
-        chosen["messenger"] = Messenger(settings)
+        chosen["messenger"] = messenger = Messenger(settings)
+        if settings.messenger_comments:
+            chosen["facebook-comments"] = Comments(messenger)
     if settings.instagram_token.get_secret_value():
-        chosen["instagram"] = Instagram(settings)
+        chosen["instagram"] = instagram = Instagram(settings)
+        if settings.instagram_comments:
+            chosen["instagram-comments"] = Comments(instagram)
     if settings.whatsapp_token.get_secret_value():
         chosen["whatsapp"] = WhatsApp(settings)
     if settings.x_access_token.get_secret_value():
@@ -107,6 +113,8 @@ def build(settings: Settings, extra: Sequence[Platform] = (), *, practice: Pract
     gate = Gate(settings, core.store, chosen, lambda: look(around))
     public = _app(f"public-{core.name}", settings)
     for platform in chosen.values():
+        if isinstance(platform, Comments):
+            platform.is_held = partial(_is_held, core, platform.channel.name)
         public.blueprint(_held_back(platform.blueprint(parts), platform.channel.name, core, gate))
     monitor.add_to(public, "public", inside=False)
     desk = _app(f"desk-{core.name}", settings)
@@ -268,6 +276,11 @@ async def _end_requests(gateway: Gateway, servers: Sequence[AsyncioServer], dead
                 connection.close_if_idle()
         await asyncio.sleep(0.05)
     log.warning("gateway.requests_cut", count=sum(len(server.connections) for server in servers))
+
+
+def _is_held(core: Core, channel: str) -> bool:
+    """Whether a channel may not go live yet beside others that are."""
+    return channel in core.held_back
 
 
 def _held_back(routes: Blueprint, channel: str, core: Core, gate: Gate) -> Blueprint:

@@ -20,8 +20,10 @@ from bot.conversations import quiet
 from bot.conversations.approval import Approvals
 from bot.conversations.approved import ApprovedTexts
 from bot.conversations.clocks import Clocks
+from bot.conversations.comments import Comments
 from bot.conversations.desk import Desk
 from bot.conversations.door import Door
+from bot.conversations.hiding import HIDE, LOOK, REVIEW, Hiding
 from bot.conversations.limits import Limits
 from bot.conversations.moves import Moves
 from bot.conversations.outbox import OutboxSender
@@ -74,6 +76,7 @@ class Core:
     standings: Standings
     approvals: Approvals
     approved: ApprovedTexts
+    hiding: Hiding
     surges: SurgeAnswers
     grouping: Surges
     alarms: Alarms
@@ -147,6 +150,12 @@ def build_core(settings: Settings, channels: Mapping[str, Channel]) -> Core:
         timeout_seconds=settings.assistant_timeout_seconds,
     )
     own = OwnWords(channels, words)
+    guard = LiveGuard(
+        Lists.load(settings.data / "plain"),
+        lambda: content.current.contacts,
+        lambda: content.current.own_names,
+    )
+    comments = Comments(store, content, channels, guard)
     outbox = OutboxSender(
         store,
         bell,
@@ -158,7 +167,7 @@ def build_core(settings: Settings, channels: Mapping[str, Channel]) -> Core:
     )
     turns = Turns(
         store, bell, words, assistant, outbox.send_in_store, languages, gateway=name,
-        lease_seconds=settings.lease_seconds, limits=limits,
+        lease_seconds=settings.lease_seconds, limits=limits, comments=comments,
     )  # fmt: skip
     clocks = Clocks(
         store, bell, words, turns, assistant, content, gateway=name,
@@ -173,15 +182,14 @@ def build_core(settings: Settings, channels: Mapping[str, Channel]) -> Core:
         category_name=lambda key: screen.categories[key].name if key in screen.categories else key,
         team_name=lambda key: content.current.team_name(key),
     )
-    guard = LiveGuard(
-        Lists.load(settings.data / "plain"),
-        lambda: content.current.contacts,
-        lambda: content.current.own_names,
-    )
     clocks.add_kind(measures.KIND, measures.Reviews(store).look)
     desk = Desk(store, bell, words, outbox, assistant, limits, guard)
     approvals = Approvals(store, bell, content, guard)
     clocks.add_kind(APPROVAL, approvals.rise)
+    hiding = Hiding(store, bell, channels, lambda: comments.rule)
+    clocks.add_kind(HIDE, hiding.hide)
+    clocks.add_kind(LOOK, hiding.look)
+    clocks.add_kind(REVIEW, hiding.rise)
     surges = SurgeAnswers(store, bell, content, desk, guard)
     grouping = Surges(
         store,
@@ -213,6 +221,7 @@ def build_core(settings: Settings, channels: Mapping[str, Channel]) -> Core:
             alarms.unstored,
             limits=limits,
             own=own,
+            comments=comments,
         ),
         turns=turns,
         outbox=outbox,
@@ -223,6 +232,7 @@ def build_core(settings: Settings, channels: Mapping[str, Channel]) -> Core:
         standings=standings,
         approvals=approvals,
         approved=ApprovedTexts(store, bell, content, limits, guard),
+        hiding=hiding,
         surges=surges,
         grouping=grouping,
         alarms=alarms,

@@ -38,6 +38,15 @@ DELIVERY_RANK: Mapping[str, int] = {
 """A delivery state only ever moves to a higher rank (I7); two of the same rank never replace."""
 
 
+COMMENTS: Mapping[str, str] = {"facebook-comments": "messenger", "instagram-comments": "instagram"}
+"""Channels whose messages stand in public, and where the person of each reads a private reply.
+
+On them nothing is said but what comment mode says: `bot/conversations/comment_words.py`.
+"""
+Way = Literal["", "public", "private"]
+"""How words reach somebody who wrote in public; empty on every other channel."""
+
+
 def is_higher(grade: str | None, than: str | None) -> bool:
     """Whether `grade` is more urgent than `than`; any grade is higher than none."""
     if grade is None:
@@ -55,6 +64,45 @@ class Button:
     title: str
     payload: str
     token: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Comment:
+    """Where in public a message stands. Ids are the platform's own."""
+
+    post: str
+    id: str
+    """The comment's own, whatever version of it this is."""
+    author: str = ""
+    """Who wrote it, as the platform numbers them; empty where it keeps that to itself."""
+    link: str = ""
+    post_link: str = ""
+    place: str = ""
+    """What its channel needs to answer there; the id, where that is enough."""
+    takes_public: bool = True
+    takes_private: bool = True
+    """Whether the platform lets us answer it in public, and in private."""
+    is_ours: bool = True
+    """It stands under a post of the force's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Posted:
+    """A post of the force's, in its newest words."""
+
+    channel: str
+    post: str
+    text: str
+    link: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Visibility:
+    """A platform's word that a comment was hidden there, or is shown again."""
+
+    channel: str
+    comment: str
+    hidden: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +141,8 @@ class Incoming:
     """What a map calls a location that was sent. For the desk's eyes only: the person did not write it."""
     reply_to: str | None = None
     """The id of the message, theirs or ours, that this one answers."""
+    comment: Comment | None = None
+    """Set on a channel of `COMMENTS`. There `person` is somebody under one post: see docs/decisions/0025."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +222,7 @@ class Standing:
     until: datetime | None = None
 
 
-Arrival = Incoming | Echo | Receipt | Reach | Control | Standing
+Arrival = Incoming | Echo | Receipt | Reach | Control | Standing | Posted | Visibility
 
 
 Fill = Literal["", "reference", "desk", "force"]
@@ -251,13 +301,20 @@ class Outgoing:
     """It is the sentence with which staff have closed the chat."""
     template: Template | None = None
     """It is this approved text, whose words `text` shows."""
+    way: Way = ""
+    place: str = ""
+    """What it answers, for a channel of comments: `Comment.place`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """The platform's receipt for one message: its id there, and when."""
+    """The platform's receipt for one message: its id there.
+
+    `person` is whom it reached, where the platform knows them by another name in private.
+    """
 
     message_id: str
+    person: str = ""
 
 
 class Channel(Protocol):
@@ -267,7 +324,8 @@ class Channel(Protocol):
     sent by the commit, and `send` is never called. A platform that takes a reply only for so long
     after a person's last message has it as `reply_window`, a timedelta (`limits.reply_window`).
 
-    Four more that a channel may have: `discloses`, if the first words of an assistant's in a chat have
+    More that a channel may have: `shorten(text, way)`, the words that leave of a text, where that is
+    one message and no more; `discloses`, if the first words of an assistant's in a chat have
     to say what it is (`disclosure`); `pieces(outgoing)`, the texts as they stand there, if they are
     not the text of the row (`echoes`); `nameless_echoes`, if an echo of ours may bear an id that we were
     never told (`echoes`); `numbers(titles)`, whether buttons of these titles are shown

@@ -99,6 +99,10 @@ class Settings(BaseSettings):
     messenger_release_thread: bool = False
     """Give a chat back to the Page's default app when staff close it."""
 
+    messenger_comments: bool = False
+    """Take the comments on the Page's posts too (docs/channels/comments.md)."""
+    instagram_comments: bool = False
+
     instagram_token: SecretStr = SecretStr("")
     """The access token of the Page that the Instagram account belongs to."""
     instagram_app_secret: SecretStr = SecretStr("")
@@ -171,6 +175,11 @@ class Settings(BaseSettings):
     """The public key that backups are made for (`frontcounter backup-key`). The private one stays away."""
     var: Path = ROOT / "var"
     """Small files that outlive a restart: which channels have gone live, for when the database is away."""
+
+    @property
+    def takes_comments(self) -> bool:
+        """Whether comments under posts come in at all."""
+        return self.messenger_comments or self.instagram_comments
 
     @field_validator("assistant_urls", mode="before")
     @classmethod

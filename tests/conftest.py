@@ -34,8 +34,8 @@ structlog.configure(
 
 
 ROOMS_WITH_A_SECOND_GO = frozenset({
-    "accounts", "alarms", "assurance", "conformance", "console", "drills", "e2e", "meta", "operations", "pages",
-    "platforms", "practice", "telegram", "webchat", "webhook", "whatsapp", "x",
+    "accounts", "alarms", "assurance", "comments", "conformance", "console", "drills", "e2e", "meta", "operations",
+    "pages", "platforms", "practice", "telegram", "webchat", "webhook", "whatsapp", "x",
 })  # fmt: skip
 """Folders whose tests talk to another process, a browser or a socket, and so depend on the machine."""
 MOST_SECOND_GOES = 20

@@ -166,6 +166,7 @@ class Content:
             named |= {f"{category}, {grade}": team for grade, team in route.items() if grade != "alert"}
         found += [f"teams.yml ({what}): no team {team}." for what, team in named.items() if team not in teams]
         found += approval_faults(self.teams)
+        found += comment_faults(self.force)
         groups = {contact.get("group") for contact in self.contacts.values()}
         for key, outcome in self.outcomes.items():
             asked = outcome.get("agency") or ()
@@ -314,6 +315,27 @@ def approval_faults(teams: Mapping[str, Any]) -> list[str]:
     return found
 
 
+def comment_faults(force: Mapping[str, Any]) -> list[str]:
+    """What is wrong with the force's rule of comments on posts."""
+    rule, where = force.get("comments") or {}, "force.yml (comments):"
+    if not isinstance(rule, Mapping):
+        return [f"{where} write keys and what belongs to each."]
+    found = []
+    hours, words = rule.get("review_hours", 24), rule.get("quiet_words") or []
+    if not isinstance(rule.get("hide", False), bool):
+        found.append(f"{where} 'hide' is true or false.")
+    if isinstance(hours, bool) or not isinstance(hours, int | float) or not 0 < hours <= 168:
+        found.append(f"{where} 'review_hours' is a number of hours, 168 at most.")
+    if not isinstance(words, list) or any(not isinstance(one, str) or not one.strip() for one in words):
+        found.append(f"{where} 'quiet_words' is a list of words.")
+    silent = rule.get("silent_for") or []
+    if not isinstance(silent, list) or any(not re.fullmatch(r"R\d\d", str(one)) for one in silent):
+        found.append(f"{where} 'silent_for' is a list of categories, such as [R16].")
+    if not str(rule.get("appeal_link", "https://")).startswith("https://"):
+        found.append(f"{where} 'appeal_link' is an address that begins with https://.")
+    return found
+
+
 def content_from_files(force: Path, data: Path) -> Content:
     """The content as the files say.
 
@@ -324,13 +346,14 @@ def content_from_files(force: Path, data: Path) -> Content:
         raise ContentError(f"FRONTCOUNTER_FORCE: there is no folder {force.name}. Name a force.")
     lines = {str(k): str(v) for k, v in load_yaml(force / "wording.yml").items()}
     teams = load_yaml(force / "teams.yml")
-    if faults := approval_faults(teams):
+    own = load_yaml(force / "force.yml")
+    if faults := [*approval_faults(teams), *comment_faults(own)]:
         raise ContentError(" ".join(faults))
     return _with_hash(
         faqs=_faqs(data / "faq"),
         lines=lines,
         contacts=load_yaml(force / "contacts.yml"),
-        force=load_yaml(force / "force.yml"),
+        force=own,
         hours=load_yaml(force / "hours.yml"),
         teams=teams,
         cards=load_yaml(force / "cards.yml"),
@@ -398,6 +421,7 @@ class LiveContent:
                 clock=released.clock or self._files.clock,
                 labels=released.labels or self._files.labels,
                 replies=released.replies or self._files.replies,
+                force={"comments": self._files.force.get("comments", {}), **released.force},
             )
             self._release_id = live
             return True

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from sanic import HTTPResponse
 from sanic.response import empty
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.console.approvals import told_of
 from bot.console.owed import list_owed
@@ -15,6 +16,7 @@ from bot.console.reading import alarms_of, silences_of, visible_of
 from bot.console.visit import ANSWERING, OVERSEEING, Routes, Visit, status_of
 from bot.errors import RefusedError
 from bot.handover.alarms import PATH_WORDS, PATHS, Tested, path_records, recent
+from bot.handover.public import count_reviews
 from bot.handover.queue import get_for, sight_of
 from bot.handover.reassign import list_given
 from bot.store.record import add_audit, add_event
@@ -36,11 +38,13 @@ async def alarms(visit: Visit) -> HTTPResponse:
         given = await list_given(connection, visit.actor)
         owed = await list_owed(connection, visit.actor, visit.core.limits)
         replies = await told_of(connection, visit)
+        risen = await _comments_risen(visit, connection)
     parts = [f"{alarm.conversation_id}/{alarm.rings}/{alarm.alert}/{alarm.state}" for alarm in found]
     parts += [f"{one.conversation_id}/quiet/{one.alert}" for one in silent]
     parts += [f"{one.conversation_id}/given/{one.at}" for one in given]
     parts += [one.mark for one in owed]
     parts.append(replies.mark)
+    parts.append(f"comments/{risen}")
     parts += visit.core.alarms.warnings()
     parts += visit.core.standings.warnings({})
     mark = hashlib.sha256(" ".join(parts).encode()).hexdigest()[:16]
@@ -55,9 +59,17 @@ async def alarms(visit: Visit) -> HTTPResponse:
         given_to_me=given,
         owed=owed,
         replies=replies,
+        comments_risen=risen,
         mark=mark,
         on_page=urlsplit(visit.request.headers.get("hx-current-url", "")).path,
     )
+
+
+async def _comments_risen(visit: Visit, connection: AsyncConnection) -> int:
+    """How many comments nobody has looked at in time, for a supervisor."""
+    if visit.actor.role != "supervisor" or not visit.core.settings.takes_comments:
+        return 0
+    return (await count_reviews(connection, visit.actor))[1]
 
 
 async def acknowledge(visit: Visit, conversation_id: int) -> HTTPResponse:

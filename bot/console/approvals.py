@@ -146,6 +146,7 @@ class Approving:
             "mine": one.author_id == actor.staff_id,
             "may": may_decide(row, actor, one.author_id),
             "override": asked.override,
+            "in_public": asked.way == "public",
             "since": since[:MOST_SINCE],
             "more_since": max(0, len(since) - MOST_SINCE),
             "newest": since[-1].id if since else asked.message,

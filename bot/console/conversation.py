@@ -11,6 +11,7 @@ from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.console import replies, unsent
+from bot.console.comments import read_public
 from bot.console.facts import read_facts
 from bot.console.lists import why_here
 from bot.console.reading import read_conversation, shape_of, what_can
@@ -115,6 +116,7 @@ async def _read(visit: Visit, conversation_id: int) -> dict[str, Any]:
         lines = await read_transcript(connection, conversation_id)
         written = await unsent.read(connection, row, actor)
         facts = await read_facts(visit, connection, row, lines)
+        public = await read_public(visit, connection, row)
         worn = await labels.labels_of(connection, [row.id])
     hidden = is_hidden(visit.core.words, row.category)
     return {
@@ -122,8 +124,10 @@ async def _read(visit: Visit, conversation_id: int) -> dict[str, Any]:
         "lines": lines,
         "can": what_can(row, actor),
         "seen": max((line.id for line in lines if line.side == "person"), default=0),
-        "shape": f"{shape_of(row)}-{facts['stands'].mark}-{written['left_mark']}-{facts['reply_too_late']}",
+        "shape": f"{shape_of(row)}-{facts['stands'].mark}-{written['left_mark']}-{facts['reply_too_late']}"
+        f"{_ways_mark(public)}",
         **written,
+        **public,
         "card": content.cards.get(row.category) if row.category else None,
         "safe_hint": hidden,
         "teams": [
@@ -145,6 +149,12 @@ async def _read(visit: Visit, conversation_id: int) -> dict[str, Any]:
         **facts,
         **why_here(row),
     }
+
+
+def _ways_mark(public: dict[str, Any]) -> str:
+    """Changes when a comment takes another kind of reply."""
+    ways = public["ways"]
+    return f"-{ways['public']:d}{ways['private']:d}" if ways else ""
 
 
 async def page(visit: Visit, conversation_id: int) -> HTTPResponse:
@@ -256,6 +266,7 @@ async def reply(visit: Visit, conversation_id: int) -> HTTPResponse:
         sent = await visit.core.desk.reply(
             conversation_id, visit.actor, text, visit.maybe_whole("epoch"),
             override=visit.field("override", LONGEST_REASON), seen=visit.maybe_whole("seen"),
+            way=visit.field("way", 8),
         )  # fmt: skip
     except GuardedError as error:
         await unsent.keep(visit, conversation_id, text)

@@ -31,6 +31,8 @@ CHANNELS = {
     "telegram": "Telegram",
     "messenger": "Messenger",
     "instagram": "Instagram",
+    "facebook-comments": "Facebook comments",
+    "instagram-comments": "Instagram comments",
     "whatsapp": "WhatsApp",
     "x": "X",
 }
@@ -145,6 +147,7 @@ class Pages:
             channel_warnings=self._core.standings.warnings(self.channels) if session is not None else (),
             open_items=self._core.open_items if session and session.role in ("supervisor", "admin") else 0,
             held_back=self._held_back(session),
+            comments_on=settings.takes_comments,
             practice=self.practice,
             demo_banner=content.line("demo_banner") if settings.demo else "",
             idle_seconds=int(settings.idle_lock_minutes * 60),

@@ -45,6 +45,10 @@ STAFF = frozenset(ROLES)
 ANSWERING = frozenset({"moderator", "supervisor"})
 SUPERVISOR = frozenset({"supervisor"})
 ADMIN = frozenset({"admin"})
+COMMENTING = frozenset({"moderator", "comms", "supervisor"})
+"""Who may look after what people write in public."""
+MARKING = frozenset({"comms", "supervisor"})
+"""Who may say what a post is."""
 OVERSEEING = frozenset({"admin", "supervisor"})
 """Who may see the accounts of staff; only an administrator changes them."""
 

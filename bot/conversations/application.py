@@ -219,7 +219,7 @@ class Application:
             category = str(faq.category).split("/")[0]
             known = self._words.screen.categories.get(category)
             if known is not None:
-                grade: Grade = _lower(faq.grade, known.priority)
+                grade: Grade = lower(faq.grade, known.priority)
                 row = await self._escalate(row, [Hit(category, grade, "understanding", (slug,))])
         if row.grade == "P1" or urgent_before:
             return row
@@ -408,6 +408,6 @@ class Application:
         await add_event(self._connection, row.id, "turn.done", {"messages": ids, "turn": self._turn})
 
 
-def _lower(grade: str | None, priority: Grade) -> Grade:
+def lower(grade: str | None, priority: Grade) -> Grade:
     """The grade that an answer names for its hand-over, where it is one; else the category's."""
     return next((known for known in GRADES if known == grade), priority)

@@ -33,7 +33,7 @@ from bot.handover.approval import (
 )
 from bot.handover.queue import get_for
 from bot.handover.sensitive import Sensitive
-from bot.messages import CLOCK, Actor, Finding
+from bot.messages import CLOCK, Actor, Finding, Way
 from bot.safety.guard import LiveGuard, held_back, kinds_of
 from bot.store import Bell, Store
 from bot.store.record import add_audit, add_due, add_event, now
@@ -59,6 +59,8 @@ async def ask(
     findings: tuple[Finding, ...],
     override: str,
     rule: Rule,
+    way: Way = "",
+    place: str = "",
 ) -> int:
     """Keep a reply of the owner for a second person. `row` is locked, and the guard has let the text go.
 
@@ -76,9 +78,11 @@ async def ask(
     about: dict[str, Any] = {
         "kinds": kinds_of(findings), "override": override.strip()[: outbound.LONGEST_REASON]
     }  # fmt: skip
+    to: dict[str, Any] = {"way": way, "place": place} if way else {}
     await add_audit(
         connection, author, ASKED, row.id, row.epoch, approval=approval_id, grade=row.grade, team=row.team,
         message=await newest_message(connection, row.id), **(about if findings else {}),
+        **to,
     )  # fmt: skip
     await add_due(
         connection, KIND, rule.rises_after(row.team), key=f"{KIND}:{approval_id}", conversation_id=row.id,
@@ -136,7 +140,8 @@ class Approvals:
                 findings = outbound.decide(found, row.grade, asked.override)
                 outbox_id = await outbound.send(
                     connection, row, author, one.text, self._content.current.clock, findings=findings,
-                    override=asked.override, approver=actor, approval=one.id,
+                    override=asked.override, approver=actor, way=asked.way, place=asked.place,
+                    approval=one.id,
                 )  # fmt: skip
                 if not await settle(connection, one, actor, "approved", outbox_id=outbox_id):
                     raise StaleError(GONE)
@@ -185,13 +190,14 @@ class Approvals:
             row, one = await self._own(connection, conversation_id, approval_id, actor)
             if row.state != "human" or row.owner_id != actor.staff_id:
                 raise StaleError("You do not have this chat any more.")
-            if self.rule.asks(row):
+            asked = await asked_of(connection, one)
+            if self.rule.asks(row) or asked.way == "public":
                 raise RefusedError(NEEDED)
-            override = (await asked_of(connection, one)).override
+            override = asked.override
             findings = outbound.decide(found, row.grade, override)
             outbox_id = await outbound.send(
                 connection, row, actor, one.text, self._content.current.clock, findings=findings,
-                override=override, approval=one.id,
+                override=override, way=asked.way, place=asked.place, approval=one.id,
             )  # fmt: skip
             if not await settle(connection, one, actor, "sent", outbox_id=outbox_id):
                 raise StaleError(GONE)

@@ -16,7 +16,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.assistant.client import Assistant
-from bot.conversations import approval, calls, closing, drafts, outbound, quiet
+from bot.conversations import approval, calls, closing, comment_words, drafts, outbound, quiet
 from bot.conversations.calls import Call
 from bot.conversations.closing import Closing
 from bot.conversations.limits import Limits, wake
@@ -34,7 +34,7 @@ from bot.handover import measures, ownership, reassign, seals, sensitive
 from bot.handover.approval import Rule
 from bot.handover.queue import get_for, may_open, see
 from bot.handover.sensitive import Sensitive
-from bot.messages import URGENT, Actor, Grade, Hit, is_higher
+from bot.messages import URGENT, Actor, Grade, Hit, Way, is_higher
 from bot.safety.guard import LiveGuard, held_back
 from bot.store import Bell, Store
 from bot.store.record import (
@@ -105,7 +105,7 @@ class Desk:
         before = await get_for(connection, conversation_id, actor)
         await sensitive.take_as_reason(connection, before, actor, self._sensitive)
         row = await ownership.claim(connection, conversation_id, actor, epoch)
-        if before.owner_id != actor.staff_id:
+        if before.owner_id != actor.staff_id and not comment_words.is_comment(row.channel):
             await add_outbox(
                 connection, row, "notice", self._words.content.current.line("joined"),
                 epoch=row.epoch, author_id=actor.staff_id,
@@ -121,13 +121,15 @@ class Desk:
         override: str = "",
         *,
         seen: int | None = None,
+        way: str = "",
     ) -> int | None:
         """Accept a reply of the owner; from here on it is always sent. Returns its outbox id.
 
         None: a second person reads it first (`bot/conversations/approval.py`), and nothing was sent.
 
         `override` is why it has to leave although it holds what the guard would keep back. `epoch` and
-        `seen` are those of the page that it was written on, as for `drafts.must_be_current`.
+        `seen` are those of the page that it was written on, as for `drafts.must_be_current`. `way` is
+        public or private, for somebody who wrote in public: a public one is always read first.
 
         Raises:
             StaleError: the caller does not own the conversation (any more), or the page is behind.
@@ -148,13 +150,17 @@ class Desk:
             await self._limits.must_take_words(connection, row)
             findings = outbound.decide(found, row.grade, override)
             content, rule = self._words.content.current, Rule.of(self._words.content.current.teams)
-            outbox_id = None
-            if rule.asks(row):
-                await approval.ask(connection, row, actor, text, findings, override, rule)
+            outbox_id, place = None, ""
+            to: Way = ""
+            if comment_words.is_comment(row.channel):
+                to, place = await comment_words.staff_place(connection, row, way, text)
+            if rule.asks(row) or to == "public":
+                await approval.ask(connection, row, actor, text, findings, override, rule, to, place)
             else:
                 outbox_id = await outbound.send(
-                    connection, row, actor, text, content.clock, findings=findings, override=override
-                )
+                    connection, row, actor, text, content.clock, findings=findings, override=override,
+                    way=to, place=place,
+                )  # fmt: skip
             await drafts.end(connection, row.id, actor, "reply")
         self._ring()
         return outbox_id
@@ -186,7 +192,7 @@ class Desk:
                 await self._limits.must_take_words(connection, row)
             again = await add_outbox(
                 connection, row, "staff", old.text, epoch=row.epoch, author_id=actor.staff_id,
-                template=template,
+                template=template, way=old.way or "", place=old.place or "",
             )  # fmt: skip
             await quiet.watch(connection, row, self._words.content.current.clock)
             await connection.execute(update(Outbox).where(Outbox.id == outbox_id).values(detail=SENT_AGAIN))
@@ -661,6 +667,9 @@ class Desk:
         return count
 
     async def _notice(self, connection: Any, row: Row[Any], actor: Actor, key: str, **values: object) -> None:
+        if comment_words.is_comment(row.channel):
+            # Under a post nobody is told who has a chat.
+            return
         await add_outbox(
             connection, row, "notice", self._words.content.current.line(key, **values),
             epoch=row.epoch, author_id=actor.staff_id,

@@ -26,6 +26,10 @@ async def text_of(connection: AsyncConnection, channel: Channel, row: Row[Any], 
     Words for somebody in danger begin with 999 and nothing else: they are no assistant rows.
     """
     text = str(row.text)
+    shorten = getattr(channel, "shorten", None)
+    if shorten is not None:
+        # Then the record says what the person read.
+        return str(shorten(text, row.way or ""))
     if row.kind != "assistant" or not getattr(channel, "discloses", False):
         return text
     opening = content.line("opening_automated")

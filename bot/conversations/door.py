@@ -21,7 +21,19 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot import metrics
-from bot.conversations import aside, choices, echoes, people, phrases, reach, receipts, routing, standing
+from bot.conversations import (
+    aside,
+    choices,
+    comments,
+    echoes,
+    people,
+    phrases,
+    reach,
+    receipts,
+    routing,
+    standing,
+)
+from bot.conversations.comments import Comments
 from bot.conversations.limits import Limits
 from bot.conversations.outgoing import OwnWords
 from bot.conversations.plan import SendInStore
@@ -40,10 +52,11 @@ from bot.messages import (
     Grade,
     Hit,
     Incoming,
-    Outgoing,
+    Posted,
     Reach,
     Receipt,
     Standing,
+    Visibility,
     is_higher,
 )
 from bot.store import Bell, Store
@@ -136,8 +149,10 @@ class Door:
         *,
         limits: Limits,
         own: OwnWords,
+        comments: Comments,
     ) -> None:
         self._own = own
+        self._comments = comments
         self._store = store
         self._bell = bell
         self._words = words
@@ -219,6 +234,7 @@ class Door:
         return worst is not None and worst.priority in URGENT
 
     async def _store_batch(self, ordered: Sequence[Arrival]) -> _Batch:
+        breaks = [self._comments.look(arrival) for arrival in ordered]
         for attempt in range(TRIES):
             batch = _Batch()
             try:
@@ -228,7 +244,7 @@ class Door:
                             # A long batch leaves room for what others do meanwhile.
                             await asyncio.sleep(0)
                         if isinstance(arrival, Incoming):
-                            await self._incoming(connection, arrival, batch)
+                            await self._incoming(connection, arrival, batch, breaks[number])
                         elif isinstance(arrival, Echo):
                             await echoes.take(connection, arrival, self._own)
                         elif isinstance(arrival, Reach):
@@ -237,6 +253,10 @@ class Door:
                             await routing.take(connection, arrival, self._words)
                         elif isinstance(arrival, Standing):
                             await standing.take(connection, arrival)
+                        elif isinstance(arrival, Posted):
+                            await self._comments.posted(connection, arrival)
+                        elif isinstance(arrival, Visibility):
+                            await self._comments.seen(connection, arrival)
                         else:
                             await receipts.take(connection, arrival)
             except DBAPIError as error:
@@ -247,7 +267,9 @@ class Door:
                 return batch
         raise StoreUnavailableError("the database refused the same batch several times")
 
-    async def _incoming(self, connection: AsyncConnection, incoming: Incoming, batch: _Batch) -> None:
+    async def _incoming(
+        self, connection: AsyncConnection, incoming: Incoming, batch: _Batch, breaks: tuple[str, ...] = ()
+    ) -> None:
         stored = await already_stored(connection, incoming)
         if stored is not None:
             batch.accepted.append(Accepted(*stored, repeated=True))
@@ -258,6 +280,8 @@ class Door:
             batch.accepted.append(Accepted(message_id, conversation_id, repeated=shown is None))
             return
         person = await people.lock(connection, incoming)
+        if incoming.comment is not None:
+            person = await comments.know(connection, incoming, incoming.comment, person)
         # A picture without words says as little as the word that takes it back.
         is_edit = incoming.edit_of is not None and incoming.kind != "deleted"
         if is_edit and await changes_nothing(connection, incoming, person):
@@ -276,6 +300,8 @@ class Door:
             # Another gateway stored it between our look and our insert.
             batch.accepted.append(Accepted(None, None, repeated=True))
             return
+        if incoming.comment is not None:
+            await self._comments.keep(connection, incoming, incoming.comment, conversation, breaks)
         # What the page was about is for the desk alone: nothing that answers ever reads it.
         page = {"page": incoming.page} if incoming.page else {}
         await change_conversation(
@@ -334,6 +360,8 @@ class Door:
             and not phrases.is_thanks(incoming.text)
             and not person.blocked
         )
+        if not back_to_staff and not person.blocked:
+            row = await comments.follow(connection, row, incoming, self._words)
         if back_to_staff and last is not None:
             raised = await ownership.escalate(
                 connection,
@@ -413,6 +441,9 @@ class Door:
         """Say what cannot be opened; without words of the person's own, pass it to a person (P3)."""
         if incoming.kind in ("text", "button") or person.blocked:
             return
+        if incoming.comment is not None:
+            await comments.unread(connection, incoming, incoming.comment, conversation_id, self._words)
+            return
         if is_only_shown(incoming):
             return
         row = await ownership.get(connection, conversation_id)
@@ -475,7 +506,7 @@ class Door:
     ) -> None:
         try:
             async with asyncio.timeout(DIRECT_SECONDS):
-                await channel.send(incoming.person, Outgoing(0, "safety", text))
+                await channel.send(incoming.person, comments.directly(incoming, text, self._words))
         except (SendError, TimeoutError) as error:
             # The platform delivers the message again after our 503, and then we try again.
             self._told_directly.pop(key, None)
@@ -505,7 +536,7 @@ def keepable(arrival: Arrival) -> Arrival:
 
 
 def _person_of(arrival: Arrival) -> str:
-    return "" if isinstance(arrival, Receipt | Standing) else arrival.person
+    return "" if isinstance(arrival, Receipt | Standing | Posted | Visibility) else arrival.person
 
 
 def _best_of_each(hits: Sequence[Hit]) -> tuple[Hit, ...]:

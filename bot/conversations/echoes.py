@@ -20,7 +20,7 @@ from bot.conversations.outgoing import OwnWords, flat
 from bot.conversations.people import is_known_as
 from bot.conversations.receipts import advance
 from bot.handover import ownership
-from bot.messages import DOOR, Echo
+from bot.messages import COMMENTS, DOOR, Echo
 from bot.store.record import add_audit, add_due, add_event, change_conversation, lock_conversation, now
 from bot.store.tables import Conversation, Outbox, Person
 
@@ -37,6 +37,7 @@ async def take(connection: AsyncConnection, echo: Echo, own: OwnWords) -> None:
         conversation = await open_conversation(connection, echo.channel, echo.person)
     # Looked at before the ids: a send that ends between the two looks is then found by its id.
     under_way = conversation is not None and await _under_way(connection, conversation.id, echo)
+    under_way = under_way or await _private_reply_under_way(connection, echo)
     if await _is_ours(connection, echo) or conversation is None:
         return
     if await _is_a_part(connection, conversation, echo, own):
@@ -67,6 +68,7 @@ async def look_again(connection: AsyncConnection, data: dict[str, Any], own: Own
     echo = Echo(data["channel"], data["person"], data["message_id"], data["text"], at=at)
     conversation = await open_conversation(connection, echo.channel, echo.person)
     under_way = conversation is not None and await _under_way(connection, conversation.id, echo)
+    under_way = under_way or await _private_reply_under_way(connection, echo)
     if await _is_ours(connection, echo) or conversation is None:
         return True
     if await _is_a_part(connection, conversation, echo, own):
@@ -80,7 +82,7 @@ async def look_again(connection: AsyncConnection, data: dict[str, Any], own: Own
 
 
 async def _is_ours(connection: AsyncConnection, echo: Echo) -> bool:
-    ours = Outbox.channel == echo.channel
+    ours = Outbox.channel.in_(_channels_of(echo.channel))
     by_id = ours & (Outbox.platform_id == echo.message_id)
     if echo.outbox_id is not None:
         by_id = by_id | (ours & (Outbox.id == echo.outbox_id))
@@ -156,6 +158,28 @@ async def _under_way(connection: AsyncConnection, conversation_id: int, echo: Ec
         .where(
             Outbox.conversation_id == conversation_id, Outbox.state.in_(("sending", "unknown")),
             _of_late(echo),
+        )
+        .limit(1)
+    )  # fmt: skip
+    return found.scalar_one_or_none() is not None
+
+
+def _channels_of(channel: str) -> list[str]:
+    """A channel, and the one of comments whose private replies arrive there."""
+    return [channel, *(name for name, beside in COMMENTS.items() if beside == channel)]
+
+
+async def _private_reply_under_way(connection: AsyncConnection, echo: Echo) -> bool:
+    """Whether a private reply to some comment is on its way: whom it reaches is not known before."""
+    beside = _channels_of(echo.channel)[1:]
+    if not beside:
+        return False
+    found = await connection.execute(
+        select(Outbox.id)
+        .where(
+            # What is under way has no id there yet, and by that the index finds it.
+            Outbox.channel.in_(beside), Outbox.platform_id.is_(None), Outbox.way == "private",
+            Outbox.state.in_(("sending", "unknown")), _of_late(echo),
         )
         .limit(1)
     )  # fmt: skip

@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import Row, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from bot.conversations import comment_words
 from bot.conversations.desk import Desk
 from bot.conversations.outbox import OutboxSender
 from bot.conversations.words import Words
@@ -219,5 +220,8 @@ class Moves:
             await self._add_note(connection, row, actor, note)
             there = await is_on_shift(connection, fresh.grade, fresh.team, without=actor.staff_id)
             words = content.line("requeued") + ("" if there else "\n" + content.line("queued_off_shift"))
-            await add_outbox(connection, fresh, "notice", words, epoch=fresh.epoch, author_id=actor.staff_id)
+            if not comment_words.is_comment(fresh.channel):
+                await add_outbox(
+                    connection, fresh, "notice", words, epoch=fresh.epoch, author_id=actor.staff_id
+                )
         moved.done.append(row.reference)

@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from bot.conversations import quiet
 from bot.errors import GuardedError
 from bot.handover.clock import staff_replied
-from bot.messages import Actor, Finding, Template
+from bot.messages import Actor, Finding, Template, Way
 from bot.safety.guard import Guard, held_back, kinds_of
 from bot.store.record import add_audit, add_outbox
 
@@ -74,6 +74,8 @@ async def send(
     override: str = "",
     approver: Actor | None = None,
     template: Template | None = None,
+    way: Way = "",
+    place: str = "",
     **about: int,
 ) -> int:
     """Put a reply of the owner in line, with all that a reply does. Returns its outbox id.
@@ -82,7 +84,15 @@ async def send(
     who send it, and the record says so: the author may not have looked at the conversation since.
     """
     outbox_id = await add_outbox(
-        connection, row, "staff", text, epoch=row.epoch, author_id=author.staff_id, template=template
+        connection,
+        row,
+        "staff",
+        text,
+        epoch=row.epoch,
+        author_id=author.staff_id,
+        template=template,
+        way=way,
+        place=place,
     )
     sender = approver or author
     await staff_replied(connection, row, sender)
@@ -90,6 +100,7 @@ async def send(
     if approver is not None:
         about |= {"author": author.staff_id or 0, "approved_by": approver.staff_id or 0}
     said: dict[str, Any] = {**about, **({} if template is None else {"approved": template.name})}
+    said |= {"way": way} if way else {}
     await add_audit(connection, sender, "reply", row.id, row.epoch, outbox=outbox_id, **said)
     await note(connection, row, author, findings, override, outbox=outbox_id)
     return outbox_id

@@ -32,7 +32,7 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot import metrics
-from bot.conversations import carriers, disclosure
+from bot.conversations import carriers, comments, disclosure
 from bot.conversations.outgoing import outgoing_of, template_of
 from bot.conversations.receipts import advance
 from bot.conversations.words import Words
@@ -346,6 +346,7 @@ class OutboxSender:
 
     async def _delivered(self, ready: _Ready, sent: Sent) -> None:
         await self._settle(ready, "sent", "", platform_id=sent.message_id)
+        await comments.reached(self._store, ready.row.conversation_id, sent.person)
         metrics.replied(ready.row.conversation_id, ready.row.kind)
 
     async def _settle(self, ready: _Ready, state: str, detail: str, **values: object) -> None:
@@ -485,7 +486,8 @@ class OutboxSender:
             again = await add_outbox(
                 connection, conversation, "safety", row.text, epoch=conversation.epoch,
                 buttons=[Button(b["title"], b["payload"]) for b in row.buttons],
-                category=row.category, grade=row.grade, turn=row.turn,
+                category=row.category, grade=row.grade, turn=row.turn, way=row.way or "",
+                place=row.place or "",
             )  # fmt: skip
             # The first repeat leaves at once; a platform that never answers is not flooded.
             lost = await self._times_unknown(connection, row, Outbox.category == row.category)
@@ -498,18 +500,16 @@ class OutboxSender:
                 connection, CLOCK, "safety.again", conversation.id, conversation.epoch,
                 outbox=outbox_id, again=again,
             )  # fmt: skip
-        elif row.kind == "assistant" and conversation.state == "bot":
+        elif row.kind == "assistant" and conversation.state == "bot" and row.way != "public":
             hit = Hit("R20", "P3", "fallback", ("an answer may not have arrived",))
             raised = await ownership.escalate(
                 connection, conversation, [hit], CLOCK, team=await self._words.route(connection, [hit]),
                 withdrawable=True,
             )  # fmt: skip
-            fresh = raised.conversation
-            await add_outbox(
-                connection, fresh, "assistant",
-                self._words.content.current.line("answer_unknown"), epoch=fresh.epoch,
-            )  # fmt: skip
-        elif row.kind == "assistant" and conversation.state == "waiting":
+            fresh, line = raised.conversation, self._words.content.current.line("answer_unknown")
+            if not row.way:  # in public nothing is said twice
+                await add_outbox(connection, fresh, "assistant", line, epoch=fresh.epoch)
+        elif row.kind == "assistant" and conversation.state == "waiting" and not row.way:
             # In the queue already, so only told; a few times, or a platform that never answers is flooded.
             line = self._words.content.current.line("answer_unknown")
             told = await self._times_unknown(connection, row, Outbox.text == line)

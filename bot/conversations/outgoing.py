@@ -38,6 +38,8 @@ def outgoing_of(
         wrote_at=wrote_at,
         closes=closes,
         template=template,
+        way=row.way or "",
+        place=row.place or "",
     )
 
 

@@ -57,6 +57,10 @@ class Plan:
     """A button of ours or a plain yes or no says what to do, without Rasa."""
     language: str | None = None
     """The code of the language of what was written, if it is not English."""
+    quiet: bool = True
+    """Of a comment: we are quiet under its post, or nobody could say yet what the post is."""
+    by_message: dict[int, Reading] = field(default_factory=dict)
+    """What the model makes of each comment: under a post every one is answered by itself."""
     reading: Reading | None = None
     release: str = ""
 

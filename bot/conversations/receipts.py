@@ -105,7 +105,7 @@ async def _once_more(connection: AsyncConnection, outbox_id: int) -> None:
     again = await add_outbox(
         connection, conversation, "safety", row.text, epoch=conversation.epoch,
         buttons=[Button(b["title"], b["payload"]) for b in row.buttons],
-        category=row.category, grade=row.grade, turn=row.turn,
+        category=row.category, grade=row.grade, turn=row.turn, way=row.way or "", place=row.place or "",
     )  # fmt: skip
     # A platform that fails them each time is not flooded.
     pause = timedelta(seconds=min(LONGEST_PAUSE_SECONDS, 2.0 ** min(int(lost.count_), 10)))

@@ -50,6 +50,8 @@ class Line:
     """The first words of the line that this one answers, where the platform says which."""
     approved: bool = False
     """A text that the platform has approved, word by word."""
+    way: str = ""
+    """public or private, where the person wrote in public."""
 
 
 async def read_transcript(
@@ -127,6 +129,7 @@ def _outbox_line(row: Any, author: str | None, *, approved: bool = False) -> Lin
         category=row.category,
         platform_id=row.platform_id,
         approved=approved,
+        way=row.way or "",
     )
 
 

@@ -19,8 +19,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot import metrics
 from bot.assistant.client import Assistant, Part, Reading, Reply, pieces
-from bot.conversations import phrases
+from bot.conversations import comment_turn, phrases
 from bot.conversations.application import Application
+from bot.conversations.comment_words import is_comment
+from bot.conversations.comments import Comments
 from bot.conversations.limits import Limits
 from bot.conversations.plan import Plan, SendInStore, Taken
 from bot.conversations.words import FAQ, NONE_OF_THESE, PERSON, SAFE_NO, SAFE_YES, START, WITHDRAW, Words
@@ -111,8 +113,10 @@ class Turns:
         *,
         gateway: str,
         limits: Limits,
+        comments: Comments,
         lease_seconds: float = 30.0,
     ) -> None:
+        self._comments = comments
         self._store = store
         self._bell = bell
         self._words = words
@@ -226,6 +230,8 @@ class Turns:
         plan = Plan(form=taken.row.form)
         try:
             async with asyncio.timeout(self._plan_seconds):
+                if is_comment(taken.row.channel):
+                    plan.quiet = await self._comments.is_quiet(taken.row)
                 with metrics.timed("understand"):
                     await self._understand(taken, plan)
         except (AssistantUnavailableError, TimeoutError):
@@ -236,6 +242,9 @@ class Turns:
 
     async def _understand(self, taken: Taken, plan: Plan) -> None:
         row = taken.row
+        if is_comment(row.channel):
+            await comment_turn.read(taken, plan, self._words, self._assistant, self._languages)
+            return
         words = [m for m in taken.messages if m.text.strip() and m.button is None]
         button = next((m.button for m in reversed(taken.messages) if m.button), None)
         if button is not None and button.startswith("fc:"):
@@ -365,7 +374,8 @@ class Turns:
             if row.epoch != taken.row.epoch:
                 await give_lease_back(connection, row.id, taken.counter)
                 return True
-            await Application(self._words, connection, taken, plan).carry_out(row)
+            how = comment_turn.CommentApplication if is_comment(row.channel) else Application
+            await how(self._words, connection, taken, plan).carry_out(row)
             await self._limits.settle(connection, row.id)
             taken.all_sent = not await self._send_in_store(connection, row.id, row.channel)
             # Whoever writes after this commit finds the lease free and begins a turn of their own.

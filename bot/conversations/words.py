@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.assistant.client import Reading
 from bot.assistant.content import LiveContent
-from bot.conversations import quiet
+from bot.conversations import comment_words, quiet
 from bot.handover import measures
 from bot.handover.ownership import Raised
 from bot.handover.shift import is_on_shift
@@ -105,6 +105,10 @@ class Words:
             danger=self.content.current.in_language(language, "danger"),
         )  # fmt: skip
 
+    def lines_of(self, category: str, *, without_block: bool = False) -> str:
+        """The safety words of a category alone; without those that the 999 block before them says."""
+        return self._text(category, block=False, drop_block_lines=without_block)
+
     def _text(self, category: str, *, block: bool, drop_block_lines: bool, danger: str = "") -> str:
         lines = list(self.screen.words(category).safety)
         if danger:
@@ -128,9 +132,9 @@ class Words:
         """Whether the 999 block goes before a P1's words: once, and again after ten minutes."""
         if raised.rose:
             return True
-        return not await self._went_out(connection, raised.conversation.id, Outbox.grade == "P1")
+        return not await self.went_out(connection, raised.conversation.id, Outbox.grade == "P1")
 
-    async def _went_out(self, connection: AsyncConnection, conversation_id: int, which: Any) -> bool:
+    async def went_out(self, connection: AsyncConnection, conversation_id: int, which: Any) -> bool:
         """Whether such safety words were sent within ten minutes, or are in line to be sent."""
         recent = await connection.execute(
             select(Outbox.id)
@@ -163,6 +167,11 @@ class Words:
         conversation began to wait or its grade rose.
         """
         row = raised.conversation
+        if comment_words.is_comment(row.channel):
+            await comment_words.after_escalation(connection, self, raised, hits, was=was, turn=turn)
+            if any(hit.grade in URGENT for hit in hits):
+                await quiet.watch(connection, row, self.content.current.clock)
+            return
         owned = row.state == "human"
         content = self.content.current
         language = next((hit.language for hit in hits if hit.language), row.language)
@@ -177,7 +186,7 @@ class Words:
             if not urgent and (quiet_reason is not None or row.grade in URGENT):
                 # In danger, one reads the words of danger only.
                 continue
-            if not await self._is_due(connection, was, raised, hit):
+            if not await self.is_due(connection, was, raised, hit):
                 continue
             with_block = block and hit.grade == "P1" and not block_sent
             text = self._text(
@@ -227,6 +236,9 @@ class Words:
         `quiet_reason` is a wording key said before it, where no category has words of its own.
         In a `language` that the force has words in, those come first.
         """
+        if comment_words.is_comment(row.channel):
+            # Said in private, with the words that it belongs to.
+            return
         content = self.content.current
         parts: list[str] = []
         danger = () if row.grade in URGENT else ("danger",)
@@ -271,7 +283,7 @@ class Words:
         )
         return found.scalar_one_or_none() is not None
 
-    async def _is_due(self, connection: AsyncConnection, was: Row[Any], raised: Raised, hit: Hit) -> bool:
+    async def is_due(self, connection: AsyncConnection, was: Row[Any], raised: Raised, hit: Hit) -> bool:
         """Whether a category's words go out now (I6).
 
         A category new to the conversation, or a rise, gets them at once. Otherwise not within ten
@@ -282,10 +294,12 @@ class Words:
             return True
         if was.last_staff_at is not None and was.last_staff_at > now() - QUIET_AFTER_STAFF:
             return False
-        return not await self._went_out(connection, was.id, Outbox.category == hit.category)
+        return not await self.went_out(connection, was.id, Outbox.category == hit.category)
 
     async def reopened(self, connection: AsyncConnection, row: Row[Any]) -> None:
         """Tell a person who wrote again after staff had closed that staff will read it."""
+        if comment_words.is_comment(row.channel):
+            return
         on_shift = await is_on_shift(connection, row.grade, row.team)
         key = "after_reopened" if on_shift else "after_reopened_off_shift"
         await add_outbox(connection, row, "assistant", self.content.current.line(key), epoch=row.epoch)

@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.orm import aliased
 
 from bot.handover.queue import ANSWERING_ROLES, OWNED, visible
-from bot.messages import Actor
+from bot.messages import COMMENTS, Actor, Way
 from bot.store.record import add_audit, add_event, drop_due, now, upsert
 from bot.store.tables import Approval, Audit, Conversation, Draft, Message, Note, Staff
 
@@ -86,6 +86,9 @@ class Asked:
     """The newest message of the person then."""
     override: str
     """Why it has to leave although it holds what the guard would keep back; empty: it holds nothing."""
+    way: Way = ""
+    """Public or private, where the person wrote in public: a public one is always read by a second person."""
+    place: str = ""
 
 
 async def asked_of(connection: AsyncConnection, approval: Any) -> Asked:
@@ -97,7 +100,10 @@ async def asked_of(connection: AsyncConnection, approval: Any) -> Asked:
     )
     for detail in (await connection.execute(query)).scalars():
         if detail.get("approval") == approval.id:
-            return Asked(int(detail.get("message") or 0), str(detail.get("override") or ""))
+            return Asked(
+                int(detail.get("message") or 0), str(detail.get("override") or ""), detail.get("way") or "",
+                str(detail.get("place") or ""),
+            )  # fmt: skip
     return Asked(0, "")
 
 
@@ -198,8 +204,14 @@ async def standing(connection: AsyncConnection, row: Any, actor: Actor, rule: Ru
     """How it stands in a conversation that `actor` may read."""
     needed, own = rule.asks(row), row.state == "human" and row.owner_id == actor.staff_id
     waits = await open_of(connection, row.id) if row.state == "human" else None
+    needed = needed or (waits is not None and await _is_public(connection, row.channel, waits))
     back = await _given_back(connection, row, actor) if own and waits is None else None
     return Standing(needed, waits, back)
+
+
+async def _is_public(connection: AsyncConnection, channel: str, one: Any) -> bool:
+    """Whether a reply that waits is to stand in public: such a one never goes without a second person."""
+    return channel in COMMENTS and (await asked_of(connection, one)).way == "public"
 
 
 async def _given_back(connection: AsyncConnection, row: Any, actor: Actor) -> Row[Any] | None:
@@ -235,6 +247,14 @@ class ToRead:
     """False: nobody has to read it any more. Its author may send it without."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Waits:
+    """As much of an approval as `asked_of` needs."""
+
+    id: int
+    conversation_id: int
+
+
 async def list_open(connection: AsyncConnection, actor: Actor, rule: Rule) -> list[ToRead]:
     """What `actor` wrote and what they may read as the second person; what has risen first."""
     if actor.role not in ANSWERING_ROLES:
@@ -249,7 +269,7 @@ async def list_open(connection: AsyncConnection, actor: Actor, rule: Rule) -> li
         select(
             Approval.id.label("approval_id"), Approval.author_id, Approval.asked_at, Approval.raised_at,
             Conversation.id, Conversation.reference, Conversation.grade, Conversation.category,
-            Conversation.team, Staff.name.label("author"),
+            Conversation.team, Conversation.channel, Staff.name.label("author"),
         )
         .join(Conversation, Conversation.id == Approval.conversation_id)
         .join(Staff, Staff.id == Approval.author_id)
@@ -260,12 +280,20 @@ async def list_open(connection: AsyncConnection, actor: Actor, rule: Rule) -> li
         )
         .limit(SHOWN)
     )  # fmt: skip
+    found = rows.all()
+    public = {
+        row.approval_id
+        for row in found
+        if row.channel in COMMENTS
+        and (await asked_of(connection, _Waits(row.approval_id, row.id))).way == "public"
+    }
     return [
         ToRead(
             row.approval_id, row.id, row.reference, row.grade, row.category, row.team, row.author,
-            row.asked_at, row.raised_at is not None, row.author_id == actor.staff_id, rule.asks(row),
+            row.asked_at, row.raised_at is not None, row.author_id == actor.staff_id,
+            rule.asks(row) or row.approval_id in public,
         )
-        for row in rows
+        for row in found
     ]  # fmt: skip
 
 

@@ -18,13 +18,14 @@ from typing import Any
 
 from sqlalchemy import Row, exists, func, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.orm import aliased
 
 from bot.errors import NotAllowedError, RefusedError, StaleError
 from bot.handover.queue import ANSWERING_ROLES, get_for, visible
-from bot.messages import CLOCK, URGENT, Actor
+from bot.messages import CLOCK, COMMENTS, URGENT, Actor
 from bot.store import Store
 from bot.store.record import add_audit, add_due, add_event, add_outbox, drop_due, now
-from bot.store.tables import Conversation, Measure, Outbox, Person, Staff
+from bot.store.tables import Commenter, Conversation, Measure, Outbox, Person, Staff
 
 KIND = "measure"
 KINDS = ("warn", "limit", "hide", "block")
@@ -103,12 +104,28 @@ async def add_measure(
 def _may_warn(row: Row[Any], actor: Actor) -> None:
     if row.state != "human" or row.owner_id != actor.staff_id:
         raise StaleError("Only whoever has this chat can send a warning.")
+    if row.channel in COMMENTS:
+        raise RefusedError("No warning is sent under a post. Hide the comment, or reply to it.")
     if row.grade in URGENT:
         raise RefusedError("This may be about danger. Help first. Warn once it is no P1 or P2.")
 
 
 async def _block(connection: AsyncConnection, person_id: int, *, blocked: bool) -> None:
-    await connection.execute(update(Person).where(Person.id == person_id).values(blocked=blocked))
+    await connection.execute(
+        update(Person)
+        .where(or_(Person.id == person_id, Person.id.in_(_same_account(person_id))))
+        .values(blocked=blocked)
+    )
+
+
+def _same_account(person_id: int) -> Any:
+    """The same account under other posts: a block is of somebody, not of what they write in one place."""
+    mine, other = aliased(Commenter), aliased(Commenter)
+    return (
+        select(other.person_id)
+        .join(mine, (mine.channel == other.channel) & (mine.account == other.account))
+        .where(mine.person_id == person_id)
+    )
 
 
 async def _tell(connection: AsyncConnection, conversation_id: int, kind: str) -> None:

@@ -22,7 +22,7 @@ from sqlalchemy import Row, exists, func, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.handover.queue import WAITING, in_surge, visible
-from bot.messages import ASIDE, CLOCK, Actor
+from bot.messages import ASIDE, CLOCK, COMMENTS, Actor
 from bot.store import Store
 from bot.store.record import add_audit, add_event, lock_conversation, now, upsert
 from bot.store.tables import Conversation, Due, Lease, Message, Person, Surge, SurgeMember, Team
@@ -362,6 +362,8 @@ class Surges:
             WAITING,
             Conversation.grade.in_(("P3", "P4")),
             Conversation.sealed.is_(False),
+            # What is said to many at once must not stand under a post many times.
+            Conversation.channel.not_in(sorted(COMMENTS)),
             or_(Conversation.team.is_(None), Conversation.team.not_in(restricted)),
             or_(Conversation.category.is_(None), Conversation.category.not_in(sorted(self._left_out()))),
             Conversation.last_inbound_at > now() - WITHIN,

@@ -325,12 +325,8 @@ class Guard:
     def _dates(self, text: str) -> Iterator[tuple[int, int, bool]]:
         for found in _DATE.finditer(text):
             year = next((value for value in found.groupdict().values() if value), "")
-            near = text[max(0, found.start() - _NEAR_BIRTH) : found.start()]
-            said = bool(_BORN.search(near.rsplit("\n", 1)[-1])) or bool(
-                _BORN.match(text[found.end() :].lstrip(" ,(").lower())
-            )
             long_ago = len(year) == 4 and int(year) in self._lists.birth_years
-            yield found.start(), found.end(), said or long_ago
+            yield found.start(), found.end(), is_said_birth(text, *found.span()) or long_ago
 
     def _emails(self, text: str) -> Iterator[tuple[int, int]]:
         for pattern in (_EMAIL, _HANDLE):
@@ -399,6 +395,15 @@ class Guard:
                 if self._lists.accusing.search(near) and not self._is_refused(sentence, start):
                     yield start, end
 
+    def names(self, text: str) -> Iterator[tuple[int, int]]:
+        """Where a text may name a person: capitals that are no place, day or team of the force's."""
+        shown = self._without_names(_plain(text))
+        for found in _NAME.finditer(shown):
+            titled = _TITLE.match(found.group()) is not None
+            name = found.group() if titled else self._only_names(found.group())
+            if name:
+                yield found.start() + found.group().index(name), found.end()
+
     def _only_names(self, words: str) -> str:
         """The words of a run of capitals from the first that may name a person."""
         parts = words.split(" ")
@@ -407,6 +412,12 @@ class Guard:
         if any(part.removesuffix("'s") in self._lists.not_names for part in parts):
             parts = []
         return " ".join(parts)
+
+
+def is_said_birth(text: str, start: int, end: int) -> bool:
+    """Whether the words beside a date say that somebody was born then."""
+    near = text[max(0, start - _NEAR_BIRTH) : start]
+    return bool(_BORN.search(near.rsplit("\n", 1)[-1])) or bool(_BORN.match(text[end:].lstrip(" ,(").lower()))
 
 
 class LiveGuard:

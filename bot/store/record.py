@@ -28,7 +28,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.types import Text
 
-from bot.messages import Actor, Button, OutboundKind, Template
+from bot.messages import Actor, Button, OutboundKind, Template, Way
 from bot.store.tables import Audit, Base, Conversation, Due, Event, Outbox, OutboxTemplate
 
 
@@ -224,6 +224,8 @@ async def add_outbox(
     turn: str | None = None,
     author_id: int | None = None,
     template: Template | None = None,
+    way: Way = "",
+    place: str = "",
 ) -> int:
     """Put one message in line to be sent. Returns its id: the order within the conversation."""
     moment = now()
@@ -241,6 +243,8 @@ async def add_outbox(
             "epoch": epoch,
             "turn": turn,
             "author_id": author_id,
+            "way": way or None,
+            "place": place or None,
             "state": "queued",
             "not_before": moment,
             "created_at": moment,

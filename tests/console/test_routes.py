@@ -8,7 +8,17 @@ import httpx
 import pytest
 
 from bot import console
-from bot.console.visit import ADMIN, ANSWERING, HEADERS, OVERSEEING, STAFF, SUPERVISOR, Route
+from bot.console.visit import (
+    ADMIN,
+    ANSWERING,
+    COMMENTING,
+    HEADERS,
+    MARKING,
+    OVERSEEING,
+    STAFF,
+    SUPERVISOR,
+    Route,
+)
 from tests.console.serving import PASSWORD, TEAMS, Browser, Desk
 from tests.support.world import P1
 
@@ -62,7 +72,16 @@ def test_only_the_sign_in_is_open(desk: Desk) -> None:
     }  # fmt: skip
     assert {r.path for r in routes if r.while_owed} == OWED
     for route in routes:
-        assert route.roles in (frozenset(), STAFF, ANSWERING, SUPERVISOR, ADMIN, OVERSEEING)
+        assert route.roles in (
+            frozenset(),
+            STAFF,
+            ANSWERING,
+            SUPERVISOR,
+            ADMIN,
+            OVERSEEING,
+            COMMENTING,
+            MARKING,
+        )
         if route.path.startswith("/desk/staff"):
             assert route.roles == (OVERSEEING if route.method == "GET" else ADMIN)
 

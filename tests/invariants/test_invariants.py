@@ -247,7 +247,7 @@ async def test_the_checks_notice_words_repeated_too_soon(
     async def always(*_: object) -> bool:
         return True
 
-    monkeypatch.setattr(words_module.Words, "_is_due", always)
+    monkeypatch.setattr(words_module.Words, "is_due", always)
     await world.say("there is a fire in the house")
     await broken(world, "I6")
 

@@ -86,6 +86,15 @@ def read_body(body: bytes, account: Account) -> list[Arrival]:
     return found
 
 
+def read_changes(body: bytes, account: Account) -> list[Json]:
+    """The changes of a webhook that `read_body` has taken: what befell posts, and no messages."""
+    found: list[Json] = []
+    for entry in readings.entries(readings.loaded(body).get("entry")) or []:
+        changes = entry.get("changes") if str(entry.get("id")) == account.account_id else None
+        found += [one for one in changes if isinstance(one, dict)] if isinstance(changes, list) else []
+    return found
+
+
 def _events(entries: list[Json], account: Account) -> Iterator[tuple[Json, bool]]:
     for entry in entries:
         if str(entry.get("id")) != account.account_id:

@@ -42,7 +42,9 @@ class Intake:
             return
         await keep(self._parts.door, arrivals, self._name)
         # On standby somebody else reads it, and our signs would be false.
-        wrote = [one for one in arrivals if isinstance(one, Incoming) and not one.standby]
+        wrote = [
+            one for one in arrivals if isinstance(one, Incoming) and not one.standby and one.comment is None
+        ]
         for person in dict.fromkeys(one.person for one in wrote if one.edit_of is None):
             self._later(self._signs(person))
 

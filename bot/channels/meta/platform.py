@@ -3,21 +3,32 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Protocol
 
 from sanic import Blueprint
 
 from bot.channels.addresses import is_this_machine
 from bot.channels.meta.api import Graph, GraphError
-from bot.channels.meta.inbound import Account, read_body
+from bot.channels.meta.inbound import Account, read_body, read_changes
 from bot.channels.meta.intake import Intake
 from bot.channels.meta.options import Options
 from bot.channels.meta.outbound import MetaChannel
 from bot.channels.meta.profile import keep_told
 from bot.channels.meta.webhook import add_routes
 from bot.channels.parts import Parts
-from bot.messages import Channel
+from bot.messages import Arrival, Channel
 
 REACHABLE_SECONDS = 5.0
+
+
+class Beside(Protocol):
+    """What reads the rest of our webhooks, which are no messages: `bot/channels/comments`."""
+
+    async def read(self, changes: Sequence[Mapping[str, Any]]) -> list[Arrival]:
+        """The changes of one webhook as arrivals."""
+        ...
 
 
 class MetaPlatform:
@@ -31,6 +42,23 @@ class MetaPlatform:
         self._way_out = MetaChannel(self._graph, options)
         self.channel = self._way_out
         self._intake: Intake | None = None
+        self._beside: Beside | None = None
+
+    @property
+    def options(self) -> Options:
+        """The settings, checked."""
+        return self._options
+
+    @property
+    def graph(self) -> Graph:
+        """Our end of the Graph API."""
+        return self._graph
+
+    def also(self, beside: Beside, fields: tuple[str, ...]) -> None:
+        """Hand the changes of our webhooks to another channel, which asks Meta for these fields too."""
+        self._beside = beside
+        traits = replace(self._options.traits, fields=(*self._options.traits.fields, *fields))
+        self._options = replace(self._options, traits=traits)
 
     def blueprint(self, parts: Parts) -> Blueprint:
         """The webhook's routes."""
@@ -41,7 +69,10 @@ class MetaPlatform:
         account = Account(options.traits, options.account_id, options.app_id)
 
         async def take(body: bytes) -> None:
-            await self._inlet(parts).take(read_body(body, account))
+            arrivals = read_body(body, account)
+            if self._beside is not None:
+                arrivals += await self._beside.read(read_changes(body, account))
+            await self._inlet(parts).take(arrivals)
 
         add_routes(
             found, options.traits.path, take, app_secret=options.app_secret, verify_token=options.verify_token

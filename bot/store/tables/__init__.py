@@ -26,6 +26,7 @@ from bot.store.tables.people import (
     StaffTeam,
     Team,
 )
+from bot.store.tables.public import Commenter, HiddenReview, Post, PublicComment
 from bot.store.tables.running import (
     Alarm,
     AlarmAttempt,
@@ -59,10 +60,12 @@ __all__ = [
     "Base",
     "Bookmark",
     "CallBack",
+    "Commenter",
     "Conversation",
     "Draft",
     "Due",
     "Event",
+    "HiddenReview",
     "Id",
     "Label",
     "Lease",
@@ -74,6 +77,8 @@ __all__ = [
     "OutboxTemplate",
     "Person",
     "PersonAlso",
+    "Post",
+    "PublicComment",
     "ReadingReason",
     "RecoveryCode",
     "Release",

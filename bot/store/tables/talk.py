@@ -199,6 +199,10 @@ class Outbox(Base):
     platform_id: Mapped[str | None] = mapped_column(String(255))
     created_at: Mapped[datetime]
     sent_at: Mapped[datetime | None]
+    way: Mapped[str | None] = mapped_column(String(8))
+    """public or private, where the person wrote in public; None everywhere else."""
+    place: Mapped[str | None] = mapped_column(String(255))
+    """The comment that it answers, as its channel finds it."""
 
 
 class OutboxTemplate(Base):

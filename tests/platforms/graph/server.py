@@ -31,6 +31,7 @@ import httpx
 from sanic import HTTPResponse, Request, Sanic, raw
 from sanic import json as json_response
 
+from tests.platforms.graph.wall import Refused, Wall
 from tests.platforms.marks import MARK
 
 Json = dict[str, Any]
@@ -169,6 +170,7 @@ class GraphServer:
         """Which app holds a chat; ours, where nobody does."""
         self.human_agent = False
         self.is_default_app = True
+        self.wall = Wall(app.is_instagram, app.us)
         self._log = None if log_path is None else log_path.open("a", encoding="utf-8", buffering=1)
         self._chance = random.Random(seed)
         self._numbers = itertools.count(1)
@@ -200,6 +202,23 @@ class GraphServer:
             self._chance.shuffle(made)
         for webhook in made:
             self._deliver(webhook, first)
+
+    def inject_changes(
+        self, changes: list[Json], *, batch: bool = False, copies: int = 1, shuffle: bool = False
+    ) -> None:
+        """Something befell a post. Each change in a webhook of its own, or all of them in one."""
+        groups = [changes] if batch else [[change] for change in changes]
+        made = []
+        for group in groups:
+            for change in group:
+                self.wall.note(change)
+            entry = {"id": self.app.us, "time": int(time.time()), "changes": group}
+            body = {"object": "instagram" if self.app.is_instagram else "page", "entry": [entry]}
+            made.append(_Webhook(next(self._numbers), json.dumps(body).encode(), [], copies))
+        if shuffle:
+            self._chance.shuffle(made)
+        for webhook in made:
+            self._deliver(webhook)
 
     def _note_written(self, event: Json) -> None:
         sender, message = str(event.get("sender", {}).get("id")), event.get("message") or {}
@@ -318,6 +337,7 @@ class GraphServer:
     def _fault(self, path: str, body: Json) -> Fault | None:
         if path == "me/messages" and "sender_action" in body:
             path = "sender_action"
+        path = self.wall.fault_name(path, body) or path
         for fault in self.faults:
             if fault.path == path and fault.times > 0:
                 fault.times -= 1
@@ -346,6 +366,15 @@ class GraphServer:
             "me/subscribed_apps": lambda given: self._tell("subscribed", given, {"success": True}),
             "me/messenger_profile": lambda given: self._tell("profile", given, {"result": "success"}),
         }
+        try:
+            done = self.wall.answer(method, path, body)
+        except Refused as refused:
+            raise _Refusal(400, refused.code, refused.subcode) from refused
+        if done is not None:
+            self.inject_changes(done.changes)
+            if done.private is not None:
+                await self._tell_back(done.private["person"], done.private)
+            return done.answer
         if method == "POST" and path == "me/messages":
             return await self._send(body, mark)
         if method != "POST" or path not in known:
@@ -491,6 +520,20 @@ def build(server: GraphServer, name: str = "loopback-graph", version: str = VERS
     async def _webhooks(request: Request) -> HTTPResponse:
         server.inject(**request.json)
         return json_response({"ok": True})
+
+    @app.post("/control/changes")
+    async def _changes(request: Request) -> HTTPResponse:
+        server.inject_changes(**request.json)
+        return json_response({"ok": True})
+
+    @app.post("/control/wall")
+    async def _wall(request: Request) -> HTTPResponse:
+        server.wall.set(**request.json)
+        return json_response({"ok": True})
+
+    @app.get("/control/wall")
+    async def _look(_request: Request) -> HTTPResponse:
+        return json_response(server.wall.state())
 
     @app.post("/control/mode")
     async def _mode(request: Request) -> HTTPResponse:
