@@ -120,7 +120,8 @@ class Shift:
         spent = sum(processor_seconds(self._system.pids).values()) - before
         self.found.processor[name] = spent / max(1, len(self.found.waits.get(name, ())))
         self._add(f"rows refreshed during {name}", *self._counts.rows)
-        self._add(f"banner refreshed during {name}", *self._counts.banners)
+        self._add(f"alarms refreshed during {name}", *self._counts.banners)
+        self._add(f"own part refreshed during {name}", *self._counts.owns)
         if self._counts.failed:
             self._fail(f"refresh during {name}", self._counts.failed)
         say(self._told(name))
@@ -132,9 +133,11 @@ class Shift:
             f"{what} p50 {self.found.milliseconds(what, 0.5):.1f} p99 {self.found.milliseconds(what, 0.99):.1f}"
             for what in (name, *also.get(name, ()), f"rows refreshed during {name}")
         ]
-        refreshed = len(self.found.waits[f"rows refreshed during {name}"])
-        spent = 1000 * self.found.processor[name]
-        return f"{'; '.join(words)} ms ({refreshed}); gateways {spent:.0f} ms of processor each"
+        counts, spent = self._counts, 1000 * self.found.processor[name]
+        each = counts.kilobytes / max(1, len(counts.rows) - counts.unchanged)
+        refreshed = f"{len(counts.rows)}, {counts.unchanged} of them unchanged, else {each:.0f} kB"
+        parts = f"alarms {len(counts.banners)}, own parts {len(counts.owns)}"
+        return f"{'; '.join(words)} ms ({refreshed}; {parts}); gateways {spent:.0f} ms of processor each"
 
     async def _open(self) -> None:
         for some in _fives(self._people):
@@ -252,14 +255,25 @@ class Shift:
 
     async def _alarms(self) -> None:
         """There is danger now (P1): when does it ring at each desk?"""
-        before = max(one.rings for one in self._people)
         for number in range(1, self._plan.alarms + 1):
-            sighting = self._sightings.alarms[before + number] = Sighting(len(self._people))
+            self._sightings.newest = await self._newest_chat()
+            sighting = self._sightings.alarm = Sighting(len(self._people))
             await self._say(
                 "alarm", number, f"there is a man with a knife here now, tag{uuid.uuid4().hex[:12]}"
             )
             await self._until_seen("alarm", sighting)
-            del self._sightings.alarms[before + number]
+        self._sightings.alarm = None
+
+    async def _newest_chat(self) -> int:
+        query = "SELECT max(id) FROM conversation"
+        if self._url.startswith("sqlite"):
+            with closing(sqlite3.connect(self._url.partition("///")[2])) as connection:
+                return int(connection.execute(query).fetchone()[0])
+        server = await asyncpg.connect(self._url.replace("+asyncpg", ""))
+        try:
+            return int(await server.fetchval(query))
+        finally:
+            await server.close()
 
     async def _say(self, name: str, number: int, text: str) -> None:
         """Write as somebody new at the web chat."""

@@ -1,8 +1,8 @@
 """Moderators whose queue page is open: each holds the stream of events and fetches what it announces.
 
-As `desk.js` and `base.html` do it: at a change the rows and the banner are fetched anew, one fetch of
-each at a time and one more behind it; each also by itself every 20 and 15 seconds; and every 20 seconds
-the page says that somebody is there.
+As `desk.js` and `base.html` do it: at a change the rows, the alarms and the reader's own part are fetched
+anew, one fetch of each at a time and one more behind it; each also by itself every 20, 15 or 30 seconds; and
+every 20 seconds the page says that somebody is there.
 """
 
 from __future__ import annotations
@@ -11,15 +11,16 @@ import asyncio
 import contextlib
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from benchmarks.desk.rows import Badge
 from benchmarks.wire import Answer, Line
 
-ROWS_SECONDS, BANNER_SECONDS, HERE_SECONDS = 20.0, 15.0, 20.0
+ROWS_SECONDS, BANNER_SECONDS, OWN_SECONDS, HERE_SECONDS = 20.0, 15.0, 30.0, 20.0
 _CLAIM = re.compile(rb'action="/desk/c/([0-9]+)/claim".{0,300}?name="epoch" value="([0-9]+)"', re.DOTALL)
-_MARK = re.compile(rb'id="alarms-mark" name="have" value="([0-9a-f]*)" data-ring="([0-9]+)"')
+_MARK = re.compile(rb'id="(?:rows|alarms|own)-mark" name="have" value="([0-9a-f]*)"')
+_RINGS = re.compile(rb'data-tell-now="((?:[0-9]+/[0-9]+ )+)"')
 
 
 class FailedError(Exception):
@@ -50,8 +51,9 @@ class Sightings:
 
     rows: dict[bytes, Sighting] = field(default_factory=dict)
     """Messages, by the word that tells each from all others."""
-    alarms: dict[int, Sighting] = field(default_factory=dict)
-    """Alarms, by how many ring once this one does."""
+    alarm: Sighting | None = None
+    """An alarm: the page rings for a chat that is newer than `newest`."""
+    newest: int = 0
 
 
 @dataclass(slots=True)
@@ -60,13 +62,20 @@ class Counts:
 
     rows: list[float] = field(default_factory=list)
     banners: list[float] = field(default_factory=list)
+    owns: list[float] = field(default_factory=list)
+    kilobytes: float = 0.0
+    """Of rows."""
+    unchanged: int = 0
+    """Rows that were as the page had them."""
     failed: int = 0
 
     def clear(self) -> None:
         """Begin to count anew."""
         self.rows.clear()
         self.banners.clear()
-        self.failed = 0
+        self.owns.clear()
+        self.kilobytes = 0.0
+        self.unchanged = self.failed = 0
 
 
 class Moderator:
@@ -76,14 +85,13 @@ class Moderator:
         self.badge = badge
         self.claimable: list[tuple[str, str]] = []
         """Chats on the page that can be taken: id and epoch."""
-        self.rings = 0
-        """Alarms that ring on the page."""
         self.is_ready = asyncio.Event()
         self._hand = Line(port)
         self._port = port
         self._sightings, self._counts = sightings, counts
         self._shown: set[bytes] = set()
-        self._mark = ""
+        self._heard: Sighting | None = None
+        self._mark = {"rows": "", "alarms": "", "own": ""}
         self._cookie = {"Cookie": f"desk_session={badge.token}"}
         self._part = {
             **self._cookie, "HX-Request": "true", "X-CSRF-Token": badge.csrf,
@@ -91,14 +99,14 @@ class Moderator:
         }  # fmt: skip
         self._turn = asyncio.Lock()
         self._tasks: list[asyncio.Task[None]] = []
-        self._wanted = {"queue": asyncio.Event(), "banner": asyncio.Event()}
+        self._wanted = {part: asyncio.Event() for part in ("queue", "banner", "own")}
 
     # ---- what the page does by itself ----------------------------------------------------------
 
     async def open(self) -> None:
         """Load the page and begin to follow."""
         self._look_at((await self.get("/desk/queue")).body)
-        for work in (self._follow(), self._rows(), self._banner(), self._here()):
+        for work in (self._follow(), self._rows(), self._banner(), self._own(), self._here()):
             self._tasks.append(asyncio.create_task(work))
 
     async def close(self) -> None:
@@ -137,29 +145,45 @@ class Moderator:
             while True:
                 await self._until("queue", ROWS_SECONDS)
                 started = time.perf_counter()
-                answer = await line.get("/desk/queue/rows", self._part)
+                answer = await line.get(f"/desk/queue/rows?have={self._mark['rows']}", self._part)
                 self._counts.rows.append(time.perf_counter() - started)
+                self._counts.kilobytes += len(answer.body) / 1000
                 if answer.status == 200:
                     self._look_at(answer.body)
+                elif answer.status == 204:
+                    self._counts.unchanged += 1
                 else:
                     self._counts.failed += 1
         finally:
             line.close()
 
     async def _banner(self) -> None:
+        await self._part_of("alarms", "banner", BANNER_SECONDS, self._counts.banners, self._listen_to)
+
+    async def _own(self) -> None:
+        await self._part_of("own", "own", OWN_SECONDS, self._counts.owns, lambda body: None)
+
+    async def _part_of(
+        self, name: str, event: str, seconds: float, waits: list[float], take: Callable[[bytes], None]
+    ) -> None:
         line = Line(self._port)
         try:
             while True:
                 started = time.perf_counter()
-                answer = await line.get(f"/desk/alarms?have={self._mark}", self._part)
-                self._counts.banners.append(time.perf_counter() - started)
+                answer = await line.get(f"/desk/{name}?have={self._mark[name]}", self._part)
+                waits.append(time.perf_counter() - started)
                 if answer.status == 200:
-                    self._listen_to(answer.body)
+                    self._remember(name, answer.body)
+                    take(answer.body)
                 elif answer.status != 204:
                     self._counts.failed += 1
-                await self._until("banner", BANNER_SECONDS)
+                await self._until(event, seconds)
         finally:
             line.close()
+
+    def _remember(self, name: str, body: bytes) -> None:
+        found = _MARK.search(body)
+        self._mark[name] = found[1].decode() if found else ""
 
     async def _here(self) -> None:
         line = Line(self._port)
@@ -181,17 +205,17 @@ class Moderator:
             if word not in self._shown and word in body:
                 self._shown.add(word)
                 sighting.seen()
+        self._remember("rows", body)
         self.claimable = [(one[1].decode(), one[2].decode()) for one in _CLAIM.finditer(body)]
 
     def _listen_to(self, body: bytes) -> None:
-        found = _MARK.search(body)
-        if found is None:
+        found, sighting = _RINGS.search(body), self._sightings.alarm
+        if found is None or sighting is None or sighting is self._heard:
             return
-        self._mark, rings = found[1].decode(), int(found[2])
-        for number, sighting in self._sightings.alarms.items():
-            if self.rings < number <= rings:
-                sighting.seen()
-        self.rings = rings
+        # What else rings differs: a P1 that somebody took rings on at supervisors.
+        if max(int(one.partition(b"/")[0]) for one in found[1].split()) > self._sightings.newest:
+            self._heard = sighting
+            sighting.seen()
 
     # ---- what is done by hand --------------------------------------------------------------------
 

@@ -1,12 +1,18 @@
-"""P1 alarms: what rings on every page, the sign that somebody has seen it, and the ways out of here."""
+"""P1 alarms: what rings on every page, the sign that somebody has seen it, and the ways out of here.
+
+Below them each page has a part of its reader's own, which comes by itself: no alarm waits for it.
+"""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlsplit
 
 from sanic import HTTPResponse
+from sanic import html as html_response
 from sanic.response import empty
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -21,47 +27,85 @@ from bot.handover.queue import get_for, sight_of
 from bot.handover.reassign import list_given
 from bot.store.record import add_audit, add_event
 
+PATHS_PAGE = "/desk/alarm-paths"
+
 
 def add(routes: Routes) -> None:
     """Add the routes."""
     routes.get("/desk/alarms", alarms, ANSWERING, acts=False)
+    routes.get("/desk/own", own, ANSWERING, acts=False)
     routes.post("/desk/c/<conversation_id:int>/acknowledge", acknowledge, ANSWERING)
-    routes.get("/desk/alarm-paths", paths_page, OVERSEEING)
+    routes.get(PATHS_PAGE, paths_page, OVERSEEING)
     routes.post("/desk/alarm-paths/test", test_path, OVERSEEING)
 
 
 async def alarms(visit: Visit) -> HTTPResponse:
-    """The banner. 204 when the page shows just that already, so that it is not read out again."""
+    """What rings. 204 when the page shows just that already, so that it is not read out again.
+
+    Every page asks for it at a P1, so it takes one reading for all, and nothing for each reader.
+    """
     danger = await visit.console.looks.danger(sight_of(visit.actor))
     found, silent = alarms_of(danger, visit.actor), silences_of(danger, visit.actor)
-    async with visit.console.looks.few, visit.core.store.read() as connection:
-        given = await list_given(connection, visit.actor)
-        owed = await list_owed(connection, visit.actor, visit.core.limits)
-        replies = await told_of(connection, visit)
-        risen = await _comments_risen(visit, connection)
+    pages = visit.console.pages
+    warnings = pages.warnings()
     parts = [f"{alarm.conversation_id}/{alarm.rings}/{alarm.alert}/{alarm.state}" for alarm in found]
     parts += [f"{one.conversation_id}/quiet/{one.alert}" for one in silent]
-    parts += [f"{one.conversation_id}/given/{one.at}" for one in given]
-    parts += [one.mark for one in owed]
-    parts.append(replies.mark)
-    parts.append(f"comments/{risen}")
-    parts += visit.core.alarms.warnings()
+    parts += warnings
     parts += visit.core.standings.warnings({})
-    mark = hashlib.sha256(" ".join(parts).encode()).hexdigest()[:16]
+    mark = _mark(parts)
     if visit.query("have") == mark:
         return empty()
-    ringing = [alarm for alarm in found if alarm.rings]
+    role, on_page = visit.session.role, _on_page(visit)
+    key = mark, role, on_page == PATHS_PAGE
+    made = danger.made.get(key)
+    if made is None:
+        made = danger.made[key] = pages.piece(
+            "parts/alarms.html",
+            ringing=[alarm for alarm in found if alarm.rings],
+            seen=[alarm for alarm in found if not alarm.rings],
+            silent=silent,
+            mark=mark,
+            alarm_warnings=warnings,
+            channel_warnings=visit.core.standings.warnings(pages.channels),
+            signed_in=True,
+            session=SimpleNamespace(role=role),
+            on_page=on_page,
+            csrf=pages.stand_in,
+        )
+    return html_response(pages.filled(made.encode(), visit.session.csrf))
+
+
+def _mark(parts: Iterable[str]) -> str:
+    return hashlib.sha256(" ".join(parts).encode()).hexdigest()[:16]
+
+
+def _on_page(visit: Visit) -> str:
+    return urlsplit(visit.request.headers.get("hx-current-url", "")).path
+
+
+async def own(visit: Visit) -> HTTPResponse:
+    """What the reader was given, may read for others, and owes. 204 as for the alarms."""
+    looks, actor = visit.console.looks, visit.actor
+    # Supervisors are told of everybody's: the same for all who see the same.
+    of_all = await looks.owed(sight_of(actor)) if actor.role == "supervisor" else None
+    async with looks.few, visit.core.store.read() as connection:
+        given = await list_given(connection, actor)
+        owed = await list_owed(connection, actor, visit.core.limits) if of_all is None else of_all
+        replies = await told_of(connection, visit)
+        risen = await _comments_risen(visit, connection)
+    parts = [f"{one.conversation_id}/given/{one.at}" for one in given]
+    parts.append(f"comments/{risen}")
+    mark = _mark([*parts, *(one.mark for one in owed), replies.mark])
+    if visit.query("have") == mark:
+        return empty()
     return visit.page(
-        "parts/alarms.html",
-        ringing=ringing,
-        seen=[alarm for alarm in found if not alarm.rings],
-        silent=silent,
+        "parts/own.html",
         given_to_me=given,
         owed=owed,
         replies=replies,
         comments_risen=risen,
         mark=mark,
-        on_page=urlsplit(visit.request.headers.get("hx-current-url", "")).path,
+        on_page=_on_page(visit),
     )
 
 

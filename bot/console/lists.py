@@ -2,7 +2,11 @@
 
 What waits, what others have and every count is the same for all who see the same and filter the same:
 one reading serves them. What somebody has is read for all of them together. A row's HTML is made once
-for as long as nothing in it changes.
+for as long as nothing in it changes, and that of a list once for all who see the same.
+
+A page carries the first part of each list, and the rest when asked: nobody reads two hundred rows, and a
+hundred pages fetch them at each change. P1 and P2 that wait are always in the first part, and so are the P1
+that others have. The first P2 that others have are in it, as many as in the whole list.
 
 Nothing is kept that was read: each page is given what was read after it asked (`Together`), by a query
 that stands under `visible` for just its role and its teams (`sight_of`). Only HTML is kept, and found by
@@ -11,15 +15,18 @@ all that goes into it.
 
 from __future__ import annotations
 
-import secrets
+import hashlib
+import re
 import time
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
 
 from markupsafe import Markup
 from sqlalchemy import Row
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.console.pages import Pages
 from bot.console.reading import last_words, what_can
@@ -27,21 +34,57 @@ from bot.core import Core
 from bot.handover.approval import list_open
 from bot.handover.labels import labels_of
 from bot.handover.measures import count_due
-from bot.handover.queue import Filters, count_facets, count_owned, grades_of, list_queue, sight_of
+from bot.handover.queue import (
+    Filters,
+    any_surge,
+    count_facets,
+    count_owned,
+    grades_of,
+    list_queue,
+    sight_of,
+)
 from bot.handover.sensitive import Sensitive, given_reasons
 from bot.handover.surges import Card, list_cards
 from bot.handover.viewing import readers_of_all
 from bot.messages import URGENT, Actor
-from bot.store.together import Lanes, Together
+from bot.store.together import Lanes, Pace, Together
 
 SHOWN = {"mine": 100, "waiting": 200, "others": 50}
-"""How many rows of each list a page carries; it says how many more there are."""
+"""How many rows of each list a page carries when asked for all; it says how many more there are."""
+FIRST = {"waiting": 40, "others": 15}
+"""How many it carries by itself. What its reader has is always shown."""
+BESIDE_URGENT = 10
+"""So many others are shown below however many P1 and P2 wait."""
+MOST_URGENT = 1000
+PAUSE_SECONDS = 1.0
+"""Between two readings for pages that refresh by themselves. P1 and P2 do not wait for it."""
+HURRY_SECONDS = 2.0
+"""How long after such a message the pages of a gateway may still come for it."""
 KEPT_SECONDS = 10
 """How long a row's HTML may serve: a page counts its minutes on from there by itself."""
 MOST_KEPT = 20_000
 
-Key = tuple[Actor, Filters]
-"""Whose sight, and what the list is narrowed to."""
+Key = tuple[Actor, Filters, bool]
+"""Whose sight, what the list is narrowed to, and whether all of it is wanted."""
+
+_NO_CHANGE = re.compile(r'(<time [^>]*data-(?:since|due)="[^"]*">|name="csrf" value=")[^<"]*')
+"""What is no reason to fetch a page again: times that it counts on by itself, and what stands for the form's
+token, which is another one at each gateway."""
+_INDENT = re.compile(r"\s*\n\s*")
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A piece of a page, and a mark that changes with what it says."""
+
+    html: Markup
+    mark: str
+
+    @classmethod
+    def of(cls, html: str) -> Section:
+        """The piece with its mark. `html` comes from a template that escapes."""
+        said = _NO_CHANGE.sub(r"\1", html)
+        return cls(Markup(html), hashlib.blake2b(said.encode(), digest_size=9).hexdigest())  # noqa: S704
 
 
 @dataclass(slots=True)
@@ -67,8 +110,8 @@ class Shared:
     reviews: int
     pieces: dict[tuple[int, bool, int], Markup] = field(default_factory=dict)
     """HTML of rows, by conversation, whether its words are left out, and who of its readers asks."""
-    joined: dict[tuple[tuple[int, bool, int], ...], Markup] = field(default_factory=dict)
-    """The same of whole lists."""
+    sections: dict[Hashable, Section] = field(default_factory=dict)
+    """The same of whole lists, by all that tells one page from another."""
     counts: dict[str, Any] = field(default_factory=dict)
     """What the page makes of the facets, once."""
 
@@ -88,15 +131,26 @@ class Lists:
     def __init__(self, core: Core, pages: Pages) -> None:
         self._core, self._pages = core, pages
         self._shared = Lanes(self._read_shared)
+        self._pace = Pace(PAUSE_SECONDS)
+        self._refreshed = Lanes(self._read_shared, self._pace)
         self._mine = Together(self._read_mine)
         self._kept: dict[str, Markup] = {}
         self._kept_at = 0
-        # In the place of the form's token, which is another one for each browser.
-        self._token = secrets.token_hex(16)
 
-    async def shared(self, actor: Actor, filters: Filters) -> Shared:
-        """What `actor` sees as do all with the same role and teams."""
-        return await self._shared.ask((sight_of(actor), filters))
+    async def shared(
+        self, actor: Actor, filters: Filters, *, whole: bool = False, refresh: bool = False
+    ) -> Shared:
+        """What `actor` sees as do all with the same role and teams.
+
+        `whole` is more than the first part of each list. `refresh`: nobody waits for it, a page asks by
+        itself; such readings leave a pause between them, unless there is danger (`hurry`).
+        """
+        lanes = self._refreshed if refresh else self._shared
+        return await lanes.ask((sight_of(actor), filters, whole))
+
+    def hurry(self) -> None:
+        """Somebody in danger is new in the lists: no page waits."""
+        self._pace.hurry(HURRY_SECONDS)
 
     async def mine(self, actor: Actor, filters: Filters) -> Mine:
         """What `actor` has."""
@@ -105,18 +159,20 @@ class Lists:
     # ---- reading ---------------------------------------------------------------------------------
 
     async def _read_shared(self, key: Key) -> Shared:
-        actor, filters = key
+        actor, filters, whole = key
         rule = Sensitive.of(self._core.content.current.teams)
         async with self._core.store.read() as connection:
+            facets = await count_facets(connection, actor)
             waiting: list[Row[Any]] = []
             owned: list[Row[Any]] = []
             if filters.state in ("", "waiting"):
+                most = _most_waiting(whole, facets, filters)
                 waiting = await list_queue(
-                    connection, actor, filters=filters, state="waiting", limit=SHOWN["waiting"], grouped=True
+                    connection, actor, filters=filters, state="waiting", limit=most, grouped=True
                 )
             if filters.state in ("", "others"):
-                limit = SHOWN["others"] + SHOWN["mine"]
-                owned = await list_queue(connection, actor, filters=filters, state="others", limit=limit)
+                owned = await _list_owned(connection, actor, filters, _most_others(whole))
+            any_card = not filters.is_set and await any_surge(connection)
             rows = [*waiting, *owned]
             asked = frozenset(row.id for row in rows if rule.asks(row, actor))
             return Shared(
@@ -124,8 +180,8 @@ class Lists:
                 waiting,
                 owned,
                 (await count_owned(connection, actor, filters))[1],
-                await count_facets(connection, actor),
-                [] if filters.is_set else await list_cards(connection, actor),
+                facets,
+                await list_cards(connection, actor) if any_card else [],
                 await labels_of(connection, [row.id for row in rows]),
                 asked,
                 await given_reasons(connection, asked),
@@ -135,7 +191,7 @@ class Lists:
             )
 
     async def _read_mine(self, keys: Iterable[tuple[Actor, Filters, int]]) -> dict[Any, Mine]:
-        owners: dict[Key, list[int]] = {}
+        owners: dict[tuple[Actor, Filters], list[int]] = {}
         wanted = list(keys)
         for sight, filters, staff_id in wanted:
             owners.setdefault((sight, filters), []).append(staff_id)
@@ -168,13 +224,24 @@ class Lists:
 
     # ---- HTML --------------------------------------------------------------------------------------
 
-    def rows(self, shared: Shared, rows: Sequence[Row[Any]], actor: Actor) -> list[Markup]:
-        """A list of what all see, as `actor` sees it: one piece, made once for all who see just the same."""
-        keys = tuple(self._as_seen(shared, row, actor) for row in rows)
-        piece = shared.joined.get(keys)
-        if piece is None and rows:
-            piece = shared.joined[keys] = Markup("").join(self._row(shared, row, actor) for row in rows)
-        return [] if piece is None else [piece]
+    def section(
+        self,
+        shared: Shared,
+        rows: Sequence[Row[Any]],
+        actor: Actor,
+        beside: Hashable,
+        render: Callable[[list[Markup]], str],
+    ) -> Section:
+        """A list of what all see, as `actor` sees it: made once for all who see just the same.
+
+        `render` is given its rows, and puts nothing of `actor` beside them but what is in `beside`.
+        """
+        keys = beside, tuple(self._as_seen(shared, row, actor) for row in rows)
+        found = shared.sections.get(keys)
+        if found is None:
+            html = render([self._row(shared, row, actor) for row in rows])
+            found = shared.sections[keys] = Section.of(html)
+        return found
 
     @staticmethod
     def _as_seen(shared: Shared, row: Row[Any], actor: Actor) -> tuple[int, bool, int]:
@@ -214,13 +281,45 @@ class Lists:
         piece = self._kept.get(key)
         if piece is None:
             session = SimpleNamespace(staff_id=reader)
-            made = self._pages.piece("parts/row.html", one=one, session=session, csrf=self._token)
+            made = self._pages.piece("parts/row.html", one=one, session=session, csrf=self._pages.stand_in)
+            made = _INDENT.sub("\n", made)
             piece = self._kept[key] = Markup(made)  # noqa: S704  made by a template that escapes
         return piece
 
-    def filled(self, html: bytes, csrf: str) -> bytes:
-        """A page with such rows, its reader's own token in each form."""
-        return html.replace(self._token.encode(), csrf.encode())
+
+def _most_others(whole: bool) -> int:
+    """How many of those that somebody else has are shown, whatever their grades."""
+    return SHOWN["others"] if whole else min(FIRST["others"], SHOWN["others"])
+
+
+def first_others(shared: Shared, actor: Actor, whole: bool) -> list[Row[Any]]:
+    """Those of others that a page of `actor` shows: every P1, and no P2 left out that the whole list would show."""
+    others = [row for row in shared.owned if row.owner_id != actor.staff_id]
+    grades = Counter(row.grade for row in others)
+    urgent = max(grades["P1"], min(grades["P1"] + grades["P2"], SHOWN["others"]))
+    return others[: max(_most_others(whole), urgent)]
+
+
+def _most_waiting(whole: bool, facets: Sequence[Row[Any]], filters: Filters) -> int:
+    """How many of those that wait are shown: all P1 and P2, and some others in any case."""
+    most = SHOWN["waiting"] if whole else min(FIRST["waiting"], SHOWN["waiting"])
+    urgent = sum(one.waiting for one in facets if one.grade in URGENT and filters.fits(one))
+    return max(most, min(urgent + BESIDE_URGENT, MOST_URGENT)) if urgent else most
+
+
+async def _list_owned(
+    connection: AsyncConnection, actor: Actor, filters: Filters, most: int
+) -> list[Row[Any]]:
+    """The first of those that anybody has: enough for `first_others`, whoever asks."""
+    few, many = most + SHOWN["mine"] // 4, SHOWN["others"] + SHOWN["mine"]
+    rows = await list_queue(connection, actor, filters=filters, state="others", limit=few)
+    if len(rows) < few:
+        return rows
+    if rows[-1].grade == "P1":
+        many = MOST_URGENT
+    elif rows[-1].grade != "P2" and few - max(Counter(row.owner_id for row in rows).values()) >= most:
+        return rows
+    return await list_queue(connection, actor, filters=filters, state="others", limit=many)
 
 
 def _others(looking: Iterable[tuple[int, str]], row: Row[Any], me: int) -> list[str]:

@@ -12,9 +12,10 @@ from typing import Any
 
 from sqlalchemy import Row
 
+from bot.console.owed import Owed, list_owed
 from bot.console.reading import Danger, read_danger, standing_of
+from bot.core import Core
 from bot.messages import Actor
-from bot.store import Store
 from bot.store.record import Cursor, events_after
 from bot.store.together import Lanes, Together
 
@@ -33,12 +34,14 @@ Seen = tuple[Sequence[Row[Any]], Mapping[int, Row[Any]]]
 class Looks:
     """Looks for all pages that wait at this moment. See `Together` for what nobody can miss."""
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self._store = core.store
         self._together = Together(self._read)
         self._dangers = Lanes(self._read_danger)
+        self._owed = Lanes(self._read_owed)
         self.few = asyncio.Semaphore(FEW)
-        """For what each reader is told alone: at an alarm all ask for it, and claims must not wait behind."""
+        """For what each reader is told alone: many may ask at once, and claims must not wait behind."""
 
     async def ask(self, cursor: Cursor, sight: Actor) -> Seen:
         """The events after this place, for somebody with this sight.
@@ -71,3 +74,15 @@ class Looks:
     async def _read_danger(self, sight: Actor) -> Danger:
         async with self._store.read() as connection:
             return await read_danger(connection, sight)
+
+    async def owed(self, sight: Actor) -> list[Owed]:
+        """What supervisors with this sight are told that staff owe.
+
+        Raises:
+            StoreUnavailableError: the database cannot be reached.
+        """
+        return await self._owed.ask(sight)
+
+    async def _read_owed(self, sight: Actor) -> list[Owed]:
+        async with self._store.read() as connection:
+            return await list_owed(connection, sight, self._core.limits)

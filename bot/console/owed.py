@@ -73,13 +73,17 @@ async def _replies(connection: AsyncConnection, whose: Any, limits: Limits) -> l
 async def _numbers(connection: AsyncConnection, whose: Any, limits: Limits) -> list[Owed]:
     at, steps = now(), limits.limits.incident_warnings
     query = (
-        select(Conversation.__table__)
+        # Not the whole row: hundreds are looked at for each who asks.
+        select(
+            Conversation.id, Conversation.reference, Conversation.grade, Conversation.reasons,
+            Conversation.opened_at,
+        )
         .where(
             whose, Conversation.incident.is_(None), Conversation.opened_at <= at - steps[0], without_waiver()
         )
         .order_by(Conversation.opened_at)
         .limit(10 * MOST)
-    )
+    )  # fmt: skip
     found = []
     for row in (await connection.execute(query)).all():
         told = first_report(row, limits.rule)

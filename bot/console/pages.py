@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import secrets
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -92,6 +94,8 @@ class Pages:
 
     def __init__(self, core: Core) -> None:
         self._core = core
+        self.stand_in = secrets.token_hex(16)
+        """Stands in pieces that many readers share where each has the form's token (`filled`)."""
         self.practice: Practice | None = None
         """Set by the room of practice alone: then every page says so. No setting can."""
         self._jinja = Environment(
@@ -143,7 +147,7 @@ class Pages:
             force=content.force,
             desk_word=content.desk_word,
             desk_name=content.desk_name,
-            alarm_warnings=self._core.alarms.warnings() if session is not None and not self.practice else (),
+            alarm_warnings=self.warnings() if session is not None else (),
             channel_warnings=self._core.standings.warnings(self.channels) if session is not None else (),
             open_items=self._core.open_items if session and session.role in ("supervisor", "admin") else 0,
             held_back=self._held_back(session),
@@ -164,6 +168,14 @@ class Pages:
         if session is None or session.role not in ("supervisor", "admin"):
             return []
         return [self.channel_name(name) for name in sorted(self._core.held_back)]
+
+    def filled(self, html: bytes, csrf: str) -> bytes:
+        """A page with such pieces, its reader's own token in each form."""
+        return html.replace(self.stand_in.encode(), csrf.encode())
+
+    def warnings(self) -> Sequence[str]:
+        """What every page says of the ways by which alarms leave the desk."""
+        return () if self.practice else self._core.alarms.warnings()
 
     def channel_name(self, name: str) -> str:
         """What staff call a platform."""

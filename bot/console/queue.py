@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 from collections import Counter
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any, cast
 from urllib.parse import urlencode
 
+from markupsafe import Markup
 from sanic import HTTPResponse
+from sanic import html as html_response
+from sanic.response import empty
 from sqlalchemy import Row
 
-from bot.console.lists import SHOWN
+from bot.console.lists import SHOWN, Mine, Section, Shared, first_others
 from bot.console.reading import list_recent
 from bot.console.visit import ANSWERING, Routes, Visit, status_of
 from bot.conversations.moves import MOST_AT_ONCE
@@ -52,45 +56,105 @@ def address_of(filters: Filters, **changed: str) -> str:
     return urlencode({name: value for name, value in values.items() if value})
 
 
-async def _read(visit: Visit) -> dict[str, Any]:
-    actor, filters = visit.actor, filters_of(visit)
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What one page shows, as it was read."""
+
+    filters: Filters
+    whole: bool
+    shared: Shared
+    mine: Mine
+    to_read: int
+
+    @property
+    def address(self) -> str:
+        """The part of the page's address that brings the same again."""
+        return address_of(self.filters, **(SHOW_ALL if self.whole else {}))
+
+
+SHOW_ALL = {"show": "all"}
+
+
+async def _ask(visit: Visit, *, refresh: bool = False) -> Asked:
+    """Read what this page shows. `refresh`: the page asks by itself."""
+    actor, filters, whole = visit.actor, filters_of(visit), visit.query("show") == "all"
     lists = visit.console.lists
-    shared, mine = await lists.shared(actor, filters), await lists.mine(actor, filters)
-    others = [row for row in shared.owned if row.owner_id != actor.staff_id][: SHOWN["others"]]
-    waiting = shared.waiting[: SHOWN["waiting"]]
-    rows = {
-        "mine": [lists.own_row(shared, mine, row, actor) for row in mine.rows if not _is_snoozed(row)],
-        "waiting": lists.rows(shared, waiting, actor),
-        "others": lists.rows(shared, others, actor),
-    }
-    shown = {name: found for name, found in rows.items() if filters.state in ("", name)}
-    snoozed = [lists.own_row(shared, mine, row, actor) for row in mine.rows if _is_snoozed(row)]
-    facets = list(shared.facets)
-    if filters.takeable:
-        facets = [one for one in facets if one.grade is None or one.grade in shared.grades]
-    fitting = [one for one in facets if filters.fits(one)]
+    shared = await lists.shared(actor, filters, whole=whole, refresh=refresh)
+    mine = await lists.mine(actor, filters)
+    return Asked(filters, whole, shared, mine, await _to_read(visit) if shared.replies else 0)
+
+
+def _rows(visit: Visit, asked: Asked) -> Section:
+    """The lists and what stands above them, as HTML in which the form's token is yet to be filled in."""
+    filters, shared, mine = asked.filters, asked.shared, asked.mine
     if not shared.counts:
-        shared.counts.update(_counts(visit, filters, facets, fitting))
-    grouped = sum(one.count for one in shared.cards)
-    totals = {
-        "mine": mine.count,
-        "others": shared.owned_count - mine.count,
-        "waiting": sum(one.waiting for one in fitting) - grouped,
-    }
-    snoozed = snoozed if "mine" in shown else []
-    carried = {"mine": len(mine.rows), "waiting": len(waiting), "others": len(others)}
-    return {
-        "lists": shown,
-        "snoozed": snoozed,
-        "totals": totals,
-        "more": {name: max(0, totals[name] - carried[name]) for name in shown},
-        "cards": shared.cards,
-        "reviews": shared.reviews,
-        "to_read": await _to_read(visit) if shared.replies else 0,
-        "filters": filters,
-        "address": address_of(filters),
-        **shared.counts,
-    }
+        shared.counts.update(_counts(visit, filters, shared))
+    parts = [_top(visit, asked)]
+    if filters.state in ("", "mine"):
+        parts.append(_mine(visit, asked))
+    if filters.state in ("", "waiting"):
+        parts.append(_waiting(visit, asked))
+    if filters.state in ("", "others"):
+        parts.append(_others(visit, asked, shared.owned_count - mine.count))
+    mark = hashlib.blake2b(" ".join(part.mark for part in parts).encode(), digest_size=9).hexdigest()
+    html = visit.console.pages.piece("parts/queue-rows.html", mark=mark, parts=[one.html for one in parts])
+    return Section(Markup(html), mark)  # noqa: S704  made by a template that escapes
+
+
+def _top(visit: Visit, asked: Asked) -> Section:
+    shared = asked.shared
+    found = shared.sections.get(("top", asked.to_read))
+    if found is None:
+        html = visit.console.pages.piece(
+            "parts/queue-top.html", filters=asked.filters, to_read=asked.to_read, reviews=shared.reviews,
+            cards=shared.cards, **shared.counts,
+        )  # fmt: skip
+        found = shared.sections["top", asked.to_read] = Section.of(html)
+    return found
+
+
+def _mine(visit: Visit, asked: Asked) -> Section:
+    shared, mine, lists = asked.shared, asked.mine, visit.console.lists
+    rows: dict[bool, list[Markup]] = {False: [], True: []}
+    for row in mine.rows:
+        rows[_is_snoozed(row)].append(lists.own_row(shared, mine, row, visit.actor))
+    if not mine.rows:
+        return Section(Markup(""), "")
+    more = mine.count - len(mine.rows)
+    html = visit.console.pages.piece(
+        "parts/queue-mine.html", rows=rows[False], snoozed=rows[True], total=mine.count, more=more
+    )
+    return Section.of(html)
+
+
+def _waiting(visit: Visit, asked: Asked) -> Section:
+    shared = asked.shared
+
+    def render(rows: list[Markup]) -> str:
+        total = shared.counts["waiting"]
+        return visit.console.pages.piece(
+            "parts/queue-waiting.html", rows=rows, total=total, oldest=shared.counts["oldest"],
+            is_set=asked.filters.is_set, **_more(asked, total, len(rows), "waiting"),
+        )  # fmt: skip
+
+    return visit.console.lists.section(shared, shared.waiting, visit.actor, "waiting", render)
+
+
+def _others(visit: Visit, asked: Asked, total: int) -> Section:
+    others = first_others(asked.shared, visit.actor, asked.whole)
+
+    def render(rows: list[Markup]) -> str:
+        more = _more(asked, total, len(rows), "others")
+        return visit.console.pages.piece("parts/queue-others.html", rows=rows, total=total, **more)
+
+    return visit.console.lists.section(asked.shared, others, visit.actor, ("others", total), render)
+
+
+def _more(asked: Asked, total: int, shown: int, state: str) -> dict[str, Any]:
+    """What a list says of those that it does not show: how many, and the link that shows more of them."""
+    most = SHOWN[state]
+    to = "" if asked.whole or shown >= most else address_of(replace(asked.filters, state=state), **SHOW_ALL)
+    return {"more": max(0, total - shown), "all_of_it": to, "most": most if total > most else 0}
 
 
 async def _to_read(visit: Visit) -> int:
@@ -105,13 +169,15 @@ def _is_snoozed(row: Row[Any]) -> bool:
     return until is not None and until > now() and row.grade not in URGENT
 
 
-def _counts(
-    visit: Visit, filters: Filters, facets: list[Row[Any]], fitting: list[Row[Any]]
-) -> dict[str, Any]:
+def _counts(visit: Visit, filters: Filters, shared: Shared) -> dict[str, Any]:
     """The figures above the list, and what can be chosen in its filters.
 
     Each count follows every filter but its own, so that one sees what another choice would show.
     """
+    facets = list(shared.facets)
+    if filters.takeable:
+        facets = [one for one in facets if one.grade is None or one.grade in shared.grades]
+    fitting = [one for one in facets if filters.fits(one)]
 
     def by(name: str) -> Counter[str]:
         found: Counter[str] = Counter()
@@ -151,6 +217,7 @@ def _counts(
         "team_counts": [
             (name, teams[key], address_of(filters, team=key)) for key, name in choices["team"] if teams[key]
         ],
+        "waiting": sum(one.waiting for one in fitting) - sum(one.count for one in shared.cards),
         "oldest": min((one.oldest for one in fitting if one.oldest is not None), default=None),
         "choices": choices,
     }
@@ -163,29 +230,36 @@ async def queue_page(visit: Visit) -> HTTPResponse:
 
 async def _page(visit: Visit, status: int = 200, **values: Any) -> HTTPResponse:
     teams = visit.core.content.current.teams.get("teams", {})
-    found = await _read(visit)
-    return _filled(
-        visit,
-        visit.page(
-            "queue.html",
-            status,
-            tab="queue",
-            press=secrets.token_hex(8),
-            teams=[(key, team["name"]) for key, team in teams.items()],
-            **values,
-            **found,
-        ),
+    asked = await _ask(visit)
+    rows = _rows(visit, asked)
+    response = visit.page(
+        "queue.html",
+        status,
+        tab="queue",
+        press=secrets.token_hex(8),
+        teams=[(key, team["name"]) for key, team in teams.items()],
+        rows=rows.html,
+        filters=asked.filters,
+        address=asked.address,
+        choices=asked.shared.counts["choices"],
+        **values,
     )
-
-
-def _filled(visit: Visit, response: HTTPResponse) -> HTTPResponse:
-    response.body = visit.console.lists.filled(response.body or b"", visit.session.csrf)
+    response.body = _filled(visit, response.body or b"")
     return response
 
 
+def _filled(visit: Visit, html: bytes) -> bytes:
+    return visit.console.pages.filled(html, visit.session.csrf)
+
+
 async def queue_rows(visit: Visit) -> HTTPResponse:
-    """What changes on it."""
-    return _filled(visit, visit.page("parts/queue-rows.html", **await _read(visit)))
+    """What changes on it; 204 when the page shows just that already."""
+    asked = await _ask(visit, refresh=True)
+    async with visit.console.precedence.behind():
+        rows = _rows(visit, asked)
+        if visit.query("have") == rows.mark:
+            return empty()
+        return html_response(_filled(visit, rows.html.encode()))
 
 
 async def take_next(visit: Visit) -> HTTPResponse:

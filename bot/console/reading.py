@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -103,6 +103,8 @@ class Danger:
     silent: Sequence[Row[Any]]
     looks: Mapping[int, Mapping[int, datetime]]
     """When each member of staff last looked, by conversation."""
+    made: dict[Hashable, str] = field(default_factory=dict)
+    """HTML of it, by all that tells one reader's from another's."""
 
 
 async def read_danger(connection: AsyncConnection, actor: Actor) -> Danger:

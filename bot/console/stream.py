@@ -19,7 +19,7 @@ from sanic.response import BaseHTTPResponse
 from sqlalchemy import Row
 
 from bot.accounts import Session, actor_of
-from bot.console.concerns import unaltered
+from bot.console.concerns import is_pressing, unaltered
 from bot.console.looks import BATCH
 from bot.console.notices import DANGER, notice_of
 from bot.console.visit import ANSWERING, HEADERS, Routes, Visit
@@ -129,6 +129,8 @@ async def _follow(visit: Visit, response: BaseHTTPResponse, cursor: Cursor) -> N
                 elif event.kind == "conversation.sealed" and event.data.get("was") == session.staff_id:
                     # It was theirs and is not any more: their page has to go, and is not told why.
                     changed.setdefault(event.conversation_id, set()).add("conversation.owner")
+            if any(is_pressing(kinds, may[chat]) for chat, kinds in changed.items() if chat in may):
+                visit.console.lists.hurry()
             text = "".join(
                 _say(
                     "change",

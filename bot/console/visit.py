@@ -6,6 +6,7 @@ the session is found, the idle lock applied, the role checked and, for a POST, t
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import traceback
 from collections.abc import Awaitable, Callable
@@ -24,6 +25,7 @@ from bot.accounts import ROLES, Administration, SecondFactor, Session, Sessions,
 from bot.console.lists import Lists
 from bot.console.looks import Looks
 from bot.console.pages import Pages
+from bot.console.precedence import Precedence
 from bot.core import Core
 from bot.errors import NoSuchChatError, NotAllowedError, RefusedError, StaleError, UnavailableError
 from bot.handover.queue import LARGEST_ID, see
@@ -87,8 +89,9 @@ class Console:
         self.pages = Pages(core)
         self.cookie = COOKIE
         """The name of the session's cookie."""
-        self.looks = Looks(core.store)
+        self.looks = Looks(core)
         self.lists = Lists(core, self.pages)
+        self.precedence = Precedence()
 
 
 @dataclass(slots=True)
@@ -236,8 +239,10 @@ class Routes:
 
         async def serve(request: Request, **parts: Any) -> HTTPResponse | None:
             visit = Visit(request, self.console, None)
+            first = self.console.precedence.by_hand() if route.acts else contextlib.nullcontext()
             try:
-                return await self._serve(visit, route, handler, parts)
+                with first:
+                    return await self._serve(visit, route, handler, parts)
             except RefusedError as error:
                 return _refuse(visit, error)
             except UnavailableError:

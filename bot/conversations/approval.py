@@ -277,7 +277,7 @@ class Approvals:
                 approval=one.id, grade=row.grade, team=row.team,
                 seconds=int((now() - one.asked_at).total_seconds()),
             )  # fmt: skip
-            # No "alert": that rings as danger does. The banner of every supervisor reads it anew.
+            # No "alert": that rings as danger does. The page of every supervisor reads it anew.
             await add_event(connection, row.id, EVENT, {"approval": one.id, "decision": None, "risen": True})
         return True
 

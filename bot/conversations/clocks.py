@@ -27,9 +27,8 @@ from bot.conversations.words import Words
 from bot.errors import AssistantUnavailableError, StoreUnavailableError
 from bot.handover import ownership
 from bot.handover.incident import is_waived, reported_at
-from bot.handover.ownership import WAIT_LIMITS
 from bot.handover.queue import OWNED
-from bot.handover.shift import able_staff, present_staff
+from bot.handover.shift import WAIT_LIMITS, able_staff, present_staff
 from bot.messages import ASIDE, ASSISTANT, CLOCK, URGENT, Hit
 from bot.store import Bell, Store
 from bot.store.bell import wait_any

@@ -1,13 +1,13 @@
 """What staff do, from the one door that every page must use: claim, reply, note, pass on, close.
 
 Each is a single transaction with its audit row; a reply is checked in the transaction that accepts
-it, then always sent, ahead of the sentence that closes or releases.
+it, then always sent, ahead of the sentence that closes or releases. What says nothing to the person is
+in `beside.py`.
 """
 
 from __future__ import annotations
 
 import asyncio
-from datetime import timedelta
 from typing import Any
 
 import structlog
@@ -16,10 +16,10 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.assistant.client import Assistant
-from bot.conversations import approval, calls, closing, comment_words, drafts, outbound, quiet
-from bot.conversations.calls import Call
+from bot.conversations import approval, closing, comment_words, drafts, outbound, quiet
+from bot.conversations.beside import Beside
 from bot.conversations.closing import Closing
-from bot.conversations.limits import Limits, wake
+from bot.conversations.limits import Limits
 from bot.conversations.outbox import OutboxSender
 from bot.conversations.outgoing import template_of
 from bot.conversations.words import Words
@@ -30,7 +30,7 @@ from bot.errors import (
     RefusedError,
     StaleError,
 )
-from bot.handover import measures, ownership, reassign, seals, sensitive
+from bot.handover import grading, measures, ownership, reassign, seals, sensitive
 from bot.handover.approval import Rule
 from bot.handover.queue import get_for, may_open, see
 from bot.handover.sensitive import Sensitive
@@ -39,7 +39,6 @@ from bot.safety.guard import LiveGuard, held_back
 from bot.store import Bell, Store
 from bot.store.record import (
     add_audit,
-    add_due,
     add_event,
     add_outbox,
     change_conversation,
@@ -51,11 +50,9 @@ log = structlog.get_logger(__name__)
 
 LONGEST_REPLY = 5000
 SENT_AGAIN = "sent again"
-SNOOZES: dict[str, timedelta | None] = {"1h": timedelta(hours=1), "4h": timedelta(hours=4), "morning": None}
-"""How long a conversation may be off its owner's list; None: until the desk opens on a later day."""
 
 
-class Desk:
+class Desk(Beside):
     """The actions of staff on conversations."""
 
     def __init__(
@@ -80,10 +77,6 @@ class Desk:
     @property
     def _sensitive(self) -> Sensitive:
         return Sensitive.of(self._words.content.current.teams)
-
-    def _ring(self) -> None:
-        self._bell.ring("outbox")
-        self._bell.ring("event")
 
     async def claim(self, conversation_id: int, actor: Actor, epoch: int) -> Row[Any]:
         """Take a conversation. Returns once nothing of the assistant's is under way in it.
@@ -357,30 +350,6 @@ class Desk:
         self._forget_later(conversation_id)
         return row
 
-    async def keep_incident(self, conversation_id: int, actor: Actor, number: str) -> None:
-        """Keep the force's incident number of a conversation, also of one that is closed.
-
-        Raises:
-            NotAllowedError: somebody else has the conversation.
-            RefusedError: it does not look like an incident number.
-        """
-        async with self._store.write() as connection:
-            row = await self._for_staff(connection, conversation_id, actor)
-            await closing.keep_incident(connection, row, actor, number, self._limits.rule)
-        self._ring()
-
-    async def waive_incident(self, conversation_id: int, actor: Actor, reason: str) -> None:
-        """A supervisor lets a conversation close without an incident number, for a reason.
-
-        Raises:
-            NotAllowedError: the caller is no supervisor.
-            RefusedError: no reason.
-        """
-        async with self._store.write() as connection:
-            row = await get_for(connection, conversation_id, actor)
-            await closing.waive(connection, row, actor, reason)
-        self._ring()
-
     async def reopen(self, conversation_id: int, actor: Actor) -> Row[Any]:
         """Open a closed conversation again, for whoever does it; the person is told nothing.
 
@@ -396,96 +365,6 @@ class Desk:
             # The person wrote at this very moment: the index lets only one be open.
             raise RefusedError(ownership.ANOTHER_OPEN) from error
         self._ring()
-        return row
-
-    async def snooze(self, conversation_id: int, actor: Actor, length: str) -> Row[Any]:
-        """Take a P3 or P4 off the owner's list for a while. A message, a rise, a new owner ends it.
-
-        `length` is one of SNOOZES; `morning` is when the desk next opens on a later day.
-
-        Raises:
-            StaleError: the caller does not own it.
-            RefusedError: it is a P1 or P2, or there is no such length.
-        """
-        if length not in SNOOZES:
-            raise RefusedError("Choose how long.")
-        async with self._store.write() as connection:
-            row = await get_for(connection, conversation_id, actor)
-            if row.state != "human" or row.owner_id != actor.staff_id:
-                raise StaleError("You do not have this chat any more.")
-            if row.grade in URGENT:
-                raise RefusedError("A P1 or P2 cannot be snoozed.")
-            at, wait = now(), SNOOZES[length]
-            until = at + wait if wait else self._limits.limits.hours.next_morning(at)
-            await change_conversation(connection, row.id, snoozed_until=until)
-            await add_audit(connection, actor, "snooze", row.id, row.epoch, until=until.isoformat())
-            await add_event(connection, row.id, "conversation.snooze", {"until": until.isoformat()})
-            await add_due(connection, "snooze", until - at, key=f"snooze:{row.id}", conversation_id=row.id)
-            fresh = await ownership.get(connection, row.id)
-        self._ring()
-        return fresh
-
-    async def end_snooze(self, conversation_id: int, actor: Actor) -> None:
-        """Put a conversation back on its owner's list.
-
-        Raises:
-            StaleError: the caller does not own it, or it is not snoozed.
-        """
-        async with self._store.write() as connection:
-            row = await get_for(connection, conversation_id, actor)
-            if row.owner_id != actor.staff_id or row.snoozed_until is None:
-                raise StaleError("This chat is not snoozed any more.")
-            await wake(connection, row, "by hand", actor)
-        self._ring()
-
-    async def ask_call(self, conversation_id: int, actor: Actor, call: Call) -> int:
-        """Keep a person's wish to be called. Returns its id.
-
-        Raises:
-            NotAllowedError: somebody else has the conversation.
-            RefusedError: it is not safe to call, or number or times are wrong.
-        """
-        async with self._store.write() as connection:
-            row = await self._for_staff(connection, conversation_id, actor)
-            call_id = await calls.ask(connection, row, actor, call, self._words)
-        self._bell.ring("due")
-        self._ring()
-        return call_id
-
-    async def settle_call(self, conversation_id: int, actor: Actor, call_id: int, *, done: bool) -> None:
-        """Mark a call as done, or as not done after all.
-
-        Raises:
-            RefusedError: there is no such call, or it stands so already.
-        """
-        async with self._store.write() as connection:
-            row = await self._for_staff(connection, conversation_id, actor, also_others=True)
-            await calls.settle(connection, row, actor, call_id, done=done)
-        self._ring()
-
-    async def copied(self, conversation_id: int, actor: Actor) -> None:
-        """Record that somebody copied the summary of a conversation into another system.
-
-        Raises:
-            NotAllowedError: the caller may not open it.
-        """
-        async with self._store.write() as connection:
-            row = await get_for(connection, conversation_id, actor)
-            await add_audit(connection, actor, "summary.copy", row.id, row.epoch)
-
-    async def _for_staff(
-        self, connection: AsyncConnection, conversation_id: int, actor: Actor, *, also_others: bool = False
-    ) -> Row[Any]:
-        """A conversation, locked, for something that answering staff may do beside its owner.
-
-        Not while somebody else owns it, unless `also_others`; a supervisor may always.
-        """
-        if actor.role not in ownership.ANSWERING_ROLES or actor.staff_id is None:
-            raise NotAllowedError("Your role does not allow that.")
-        row = await get_for(connection, conversation_id, actor)
-        theirs = row.state == "human" and row.owner_id != actor.staff_id
-        if theirs and not also_others and actor.role != "supervisor":
-            raise NotAllowedError("Only the owner or a supervisor may do that.")
         return row
 
     async def transfer(self, conversation_id: int, actor: Actor, team: str, note: str) -> Row[Any]:
@@ -545,7 +424,7 @@ class Desk:
         """Change the grade by hand. One that waits and becomes a P1 or P2 goes on as if found so."""
         async with self._store.write() as connection:
             before = await get_for(connection, conversation_id, actor)
-            row = await ownership.set_grade(connection, conversation_id, actor, grade, reason)
+            row = await grading.set_grade(connection, conversation_id, actor, grade, reason)
             if row.state == "waiting" and row.grade in URGENT and is_higher(row.grade, before.grade):
                 row = await self._rose_while_waiting(connection, before, row)
             lowered = is_higher(before.grade, row.grade)

@@ -19,7 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from bot.conversations.outgoing import OwnWords, flat
 from bot.conversations.people import is_known_as
 from bot.conversations.receipts import advance
-from bot.handover import ownership
+from bot.handover import outside
 from bot.messages import COMMENTS, DOOR, Echo
 from bot.store.record import add_audit, add_due, add_event, change_conversation, lock_conversation, now
 from bot.store.tables import Conversation, Outbox, Person
@@ -211,7 +211,7 @@ async def _not_ours(connection: AsyncConnection, conversation: Row[Any], echo: E
         connection, DOOR, "echo.outside", conversation.id, conversation.epoch,
         platform_id=echo.message_id,
     )  # fmt: skip
-    await ownership.outside_reply(connection, conversation, DOOR)
+    await outside.answered(connection, conversation, DOOR)
     written = await connection.execute(
         insert(Outbox)
         .values(

@@ -1,7 +1,7 @@
 """Platforms on which several apps may answer: while another one does, our assistant is silent.
 
 Whoever holds a chat there is to us what an echo of somebody else's is: a person outside our desk
-(`ownership.outside_reply`). Their messages are screened and stored all the same, words of danger go
+(`outside.answered`). Their messages are screened and stored all the same, words of danger go
 out, and a waiting P1 or P2 stays in the queue.
 """
 
@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.conversations.echoes import open_conversation
 from bot.conversations.words import Words
-from bot.handover import ownership
+from bot.handover import outside
 from bot.messages import DOOR, URGENT, Control
 from bot.store.record import add_outbox
 
@@ -24,7 +24,7 @@ async def held_elsewhere(connection: AsyncConnection, conversation: Row[Any]) ->
     if conversation.answered_outside:
         # Known already: each message of theirs would count as a change of owner.
         return conversation
-    return await ownership.outside_reply(connection, conversation, DOOR)
+    return await outside.answered(connection, conversation, DOOR)
 
 
 async def take(connection: AsyncConnection, control: Control, words: Words) -> None:
@@ -41,5 +41,5 @@ async def take(connection: AsyncConnection, control: Control, words: Words) -> N
         return
     if conversation.state != "human" or not conversation.owner_outside or conversation.grade in URGENT:
         return
-    fresh = await ownership.back_from_outside(connection, conversation, DOOR)
+    fresh = await outside.handed_back(connection, conversation, DOOR)
     await add_outbox(connection, fresh, "notice", words.content.current.line("released"), epoch=fresh.epoch)

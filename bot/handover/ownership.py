@@ -1,4 +1,6 @@
-"""Every change of owner or grade: one function for each row of the ownership table.
+"""Every change of owner, and every rise that a net finds: one function for each row of the ownership table.
+
+Beside them: `grading.py`, by which staff change a grade, and `outside.py`, for answers from elsewhere.
 
 Each takes an open writing transaction, locks the conversation, changes it by one UPDATE
 conditioned on the epoch, and writes the audit row and the event beside it (I8). The epoch grows at
@@ -21,7 +23,7 @@ from bot.handover.queue import ANSWERING_ROLES as ANSWERING_ROLES
 from bot.handover.queue import get_for, grades_of
 from bot.handover.seals import Sealing, is_sealed_team, sealed_targets, sealing_of
 from bot.handover.shift import is_on_shift
-from bot.messages import GRADES, URGENT, Actor, Grade, Hit, is_higher
+from bot.messages import URGENT, Actor, Hit, is_higher
 from bot.store.record import add_audit, add_event, change_conversation, lock_conversation, now
 from bot.store.tables import Conversation, Staff, Team
 
@@ -177,7 +179,12 @@ async def _open_one(connection: AsyncConnection, closed: Row[Any]) -> Row[Any]:
     return closed if open_id is None else await get(connection, open_id)
 
 
-def _must_answer(actor: Actor) -> None:
+def must_answer(actor: Actor) -> None:
+    """Refuse whoever does not answer people.
+
+    Raises:
+        NotAllowedError: the role does not allow it.
+    """
     if actor.role not in ANSWERING_ROLES or actor.staff_id is None:
         raise NotAllowedError("Your role does not allow you to answer people.")
 
@@ -215,7 +222,7 @@ async def claim(connection: AsyncConnection, conversation_id: int, actor: Actor,
         StaleError: somebody else was first (it says who), or the conversation changed.
         NotAllowedError: the role or the team does not allow it.
     """
-    _must_answer(actor)
+    must_answer(actor)
     row = await get_for(connection, conversation_id, actor)
     if row.state == "human" and row.owner_id == actor.staff_id:
         return row
@@ -246,11 +253,11 @@ async def claim(connection: AsyncConnection, conversation_id: int, actor: Actor,
             raise StaleError(f"{await _owner_name(connection, row)} has this chat.")
         raise StaleError("This chat changed. Look again before you take it.")
     fresh = await get(connection, conversation_id)
-    await _owner_changed(connection, row, fresh, actor, "claim")
+    await owner_changed(connection, row, fresh, actor, "claim")
     return fresh
 
 
-async def _owner_changed(
+async def owner_changed(
     connection: AsyncConnection,
     before: Row[Any],
     after: Row[Any],
@@ -258,6 +265,7 @@ async def _owner_changed(
     action: str,
     **detail: Any,
 ) -> None:
+    """Write the audit row and the event of a change of owner, and end what waited for the one before."""
     await add_audit(
         connection,
         actor,
@@ -289,7 +297,7 @@ async def release(connection: AsyncConnection, conversation_id: int, actor: Acto
     _must_own(row, actor)
     if row.grade in URGENT:
         raise RefusedError("A P1 or P2 stays with a person. Lower the grade first, with a reason.")
-    return await _to_bot(connection, row, actor, "release")
+    return await to_bot(connection, row, actor, "release")
 
 
 async def withdraw(connection: AsyncConnection, conversation: Row[Any], actor: Actor) -> Row[Any] | None:
@@ -299,10 +307,11 @@ async def withdraw(connection: AsyncConnection, conversation: Row[Any], actor: A
     """
     if conversation.state != "waiting" or conversation.grade in URGENT:
         return None
-    return await _to_bot(connection, conversation, actor, "withdraw")
+    return await to_bot(connection, conversation, actor, "withdraw")
 
 
-async def _to_bot(connection: AsyncConnection, row: Row[Any], actor: Actor, action: str) -> Row[Any]:
+async def to_bot(connection: AsyncConnection, row: Row[Any], actor: Actor, action: str) -> Row[Any]:
+    """Give a conversation back to the assistant; the matter that it was about is settled."""
     await change_conversation(
         connection,
         row.id,
@@ -328,7 +337,7 @@ async def _to_bot(connection: AsyncConnection, row: Row[Any], actor: Actor, acti
         first_reply_at=None,
     )
     fresh = await get(connection, row.id)
-    await _owner_changed(connection, row, fresh, actor, action)
+    await owner_changed(connection, row, fresh, actor, action)
     return fresh
 
 
@@ -357,7 +366,7 @@ async def close(
         raise RefusedError("Choose an outcome.")
     await _close(connection, row, outcome)
     fresh = await get(connection, conversation_id)
-    await _owner_changed(connection, row, fresh, actor, "close", outcome=outcome, done=done.strip(), **detail)
+    await owner_changed(connection, row, fresh, actor, "close", outcome=outcome, done=done.strip(), **detail)
     return fresh
 
 
@@ -369,7 +378,7 @@ def must_close(row: Row[Any], actor: Actor) -> None:
         StaleError: somebody else owns it.
         RefusedError: nobody of the staff is needed in it.
     """
-    _must_answer(actor)
+    must_answer(actor)
     if row.state == "human":
         _must_own(row, actor)
     elif row.state != "waiting":
@@ -382,7 +391,7 @@ async def close_silent(connection: AsyncConnection, row: Row[Any], actor: Actor)
         return
     await _close(connection, row, "silent")
     fresh = await get(connection, row.id)
-    await _owner_changed(connection, row, fresh, actor, "close", outcome="silent")
+    await owner_changed(connection, row, fresh, actor, "close", outcome="silent")
 
 
 async def _close(connection: AsyncConnection, row: Row[Any], outcome: str) -> None:
@@ -415,7 +424,7 @@ async def reopen(connection: AsyncConnection, conversation_id: int, actor: Actor
         StaleError: it is open already.
         RefusedError: it was closed too long ago, or the person has another one open.
     """
-    _must_answer(actor)
+    must_answer(actor)
     row = await get_for(connection, conversation_id, actor)
     if row.state != "closed":
         raise StaleError("This chat is open already.")
@@ -441,7 +450,7 @@ async def reopen(connection: AsyncConnection, conversation_id: int, actor: Actor
         answered_outside=False,
     )
     fresh = await get(connection, row.id)
-    await _owner_changed(connection, row, fresh, actor, "reopen", outcome=row.outcome)
+    await owner_changed(connection, row, fresh, actor, "reopen", outcome=row.outcome)
     return fresh
 
 
@@ -489,7 +498,7 @@ async def transfer(
         snoozed_until=None,
     )
     fresh = await get(connection, row.id)
-    await _owner_changed(connection, row, fresh, actor, "transfer", team=team, sealed=sealed)
+    await owner_changed(connection, row, fresh, actor, "transfer", team=team, sealed=sealed)
     return fresh
 
 
@@ -500,7 +509,7 @@ async def accept(connection: AsyncConnection, conversation_id: int, actor: Actor
         StaleError: it is no longer offered, or the caller has it already.
         NotAllowedError: the caller is not of that team.
     """
-    _must_answer(actor)
+    must_answer(actor)
     row = await get_for(connection, conversation_id, actor)
     if row.state != "human" or row.transfer_team is None or row.owner_id == actor.staff_id:
         raise StaleError("This chat is not being passed on any more.")
@@ -556,7 +565,7 @@ async def _new_owner(
         epoch=row.epoch + 1,
     )
     fresh = await get(connection, row.id)
-    await _owner_changed(connection, row, fresh, actor, action, **to)
+    await owner_changed(connection, row, fresh, actor, action, **to)
     return fresh
 
 
@@ -583,101 +592,6 @@ async def give_back(connection: AsyncConnection, row: Row[Any], actor: Actor, re
         withdrawable=False,
     )
     fresh = await get(connection, row.id)
-    await _owner_changed(connection, row, fresh, actor, "give_back", reason=reason)
+    await owner_changed(connection, row, fresh, actor, "give_back", reason=reason)
     await add_event(connection, row.id, "alert", {"grade": fresh.grade, "owner": None, "reason": reason})
     return fresh
-
-
-async def outside_reply(connection: AsyncConnection, row: Row[Any], actor: Actor) -> Row[Any]:
-    """Somebody answered outside our desk: the assistant falls silent.
-
-    A waiting P1 or P2 goes on waiting, marked, its alarms running.
-    """
-    if row.state == "human":
-        return row
-    if row.state == "waiting" and row.grade in URGENT:
-        await change_conversation(connection, row.id, answered_outside=True, epoch=row.epoch + 1)
-        fresh = await get(connection, row.id)
-        await _owner_changed(connection, row, fresh, actor, "answered_outside")
-        return fresh
-    if row.state not in ("bot", "waiting"):
-        return row
-    await change_conversation(
-        connection,
-        row.id,
-        state="human",
-        owner_id=None,
-        owner_outside=True,
-        reply_due_at=None,
-        epoch=row.epoch + 1,
-        grade=row.grade or "P4",
-        category=row.category or "R20",
-        waiting_since=row.waiting_since or now(),
-        withdrawable=False,
-    )
-    fresh = await get(connection, row.id)
-    await _owner_changed(connection, row, fresh, actor, "outside_reply")
-    return fresh
-
-
-async def back_from_outside(connection: AsyncConnection, row: Row[Any], actor: Actor) -> Row[Any]:
-    """Whoever answered outside our desk has handed a P3 or P4 back: the assistant answers again."""
-    return await _to_bot(connection, row, actor, "outside_done")
-
-
-async def set_grade(
-    connection: AsyncConnection, conversation_id: int, actor: Actor, grade: Grade, reason: str
-) -> Row[Any]:
-    """Change the grade by hand. Lowering needs a reason of the owner or a supervisor.
-
-    One that waits may be raised, with a reason, by everybody who answers and may see it.
-
-    Raises:
-        NotAllowedError: neither owner nor supervisor, and not raising one that waits.
-        RefusedError: unknown grade, nothing to grade, or no reason.
-    """
-    _must_answer(actor)
-    row = await get_for(connection, conversation_id, actor)
-    if grade not in GRADES:
-        raise RefusedError("Choose a grade from P1 to P4.")
-    if row.state not in ("waiting", "human"):
-        raise RefusedError("Only a chat that waits or that somebody has can be graded.")
-    if row.owner_id != actor.staff_id and actor.role != "supervisor":
-        if row.state != "waiting" or not is_higher(grade, row.grade):
-            raise NotAllowedError("Only the owner or a supervisor may change the grade.")
-        if len(reason.strip()) < 3:
-            raise RefusedError("Give a reason for raising the grade.")
-    if row.grade is not None and grade > row.grade and len(reason.strip()) < 3:
-        raise RefusedError("Give a reason for lowering the grade.")
-    if row.sealed and row.grade == "P1" and grade != "P1" and row.team not in actor.teams:
-        # Who sees it as a P1 only would lose it by this, and nobody would have it.
-        raise RefusedError("Pass this chat to its team first. Only they may lower a sealed P1.")
-    rose = is_higher(grade, row.grade)
-    await change_conversation(
-        connection,
-        row.id,
-        grade=grade,
-        snoozed_until=None if rose else row.snoozed_until,
-        epoch=row.epoch + (1 if rose and grade in URGENT else 0),
-        withdrawable=row.withdrawable and grade not in URGENT,
-    )
-    fresh = await get(connection, row.id)
-    await add_audit(
-        connection, actor, "grade", row.id, fresh.epoch,
-        grade=[row.grade, grade], reason=reason.strip(),
-    )  # fmt: skip
-    await add_event(connection, row.id, "conversation.grade", {"grade": grade})
-    if rose and grade in URGENT:
-        await add_event(
-            connection, row.id, "alert", {"grade": grade, "owner": row.owner_id, "reason": "graded"}
-        )
-    return fresh
-
-
-WAIT_LIMITS: dict[str, timedelta] = {
-    "P1": timedelta(minutes=1),
-    "P2": timedelta(minutes=5),
-    "P3": timedelta(minutes=15),
-    "P4": timedelta(minutes=15),
-}
-"""How long a person may write to an owner who is gone from the desk."""

@@ -12,6 +12,13 @@ from bot.store.record import now
 from bot.store.tables import Staff, StaffSession, StaffTeam, Team
 
 PRESENT = timedelta(seconds=60)
+WAIT_LIMITS: dict[str, timedelta] = {
+    "P1": timedelta(minutes=1),
+    "P2": timedelta(minutes=5),
+    "P3": timedelta(minutes=15),
+    "P4": timedelta(minutes=15),
+}
+"""How long a person may write to an owner who is gone from the desk."""
 
 
 async def present_staff(connection: AsyncConnection) -> set[int]:

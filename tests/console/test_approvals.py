@@ -62,8 +62,8 @@ def test_a_reply_is_asked_for_read_and_approved(any_desk: Desk) -> None:
     jo, sue = desk.browser("jo"), desk.browser("sue")
     assert "Replies to read: 1" in jo.get("/desk/queue").text
     assert "Replies to read" not in mo.get("/desk/queue").text
-    assert "Replies to read: 1" in sue.get("/desk/alarms").text
-    assert "waited too long" not in sue.get("/desk/alarms").text
+    assert "Replies to read: 1" in sue.get("/desk/own").text
+    assert "waited too long" not in sue.get("/desk/own").text
     listed = jo.get("/desk/approvals").text
     assert row.reference in listed
     assert TEXT not in listed
@@ -101,23 +101,23 @@ def test_what_has_risen_what_is_free_and_what_came_back_is_on_every_page(desk: D
     mo.do(row, "reply", text=TEXT)
     sue = desk.browser("sue")
     desk.change(update(Approval).values(raised_at=now()))
-    assert "1 waited too long" in sue.get("/desk/alarms").text
+    assert "1 waited too long" in sue.get("/desk/own").text
     assert "Waited too long" in sue.get("/desk/approvals").text
     assert "supervisors were told" in mo.get(panel).text
 
     form = hidden(sue.get(panel).text, "return")
     assert sue.post(f"{panel}/return", part=True, reason="", **form).status_code == 422
     assert sue.post(f"{panel}/return", reason="Name the page.", **form).status_code == 200
-    told = mo.get("/desk/alarms").text
+    told = mo.get("/desk/own").text
     assert "Your reply was given back" in told
     assert "Sue Tester says: Name the page." in mo.get(panel).text
     page = mo.get(f"/desk/c/{row.id}").text
     assert re.search(rf'<textarea[^>]* id="text"[^>]*>{TEXT}</textarea>', page)
-    assert "Your reply was given back" not in mo.get("/desk/alarms").text
+    assert "Your reply was given back" not in mo.get("/desk/own").text
 
     assert mo.post(f"/desk/c/{row.id}/reply", text=TEXT).url.query == b"done=ask"
     desk.say(P1)
-    assert "Your reply may go now" in mo.get("/desk/alarms").text
+    assert "Your reply may go now" in mo.get("/desk/own").text
     free = mo.get(panel).text
     assert "This is a P1 now." in free
     assert "Ask for approval" not in mo.get(f"/desk/c/{row.id}").text
@@ -131,7 +131,7 @@ def test_nobody_who_may_not_see_the_chat_learns_of_its_reply(desk: Desk) -> None
     mo.do(row, "reply", text=TEXT)
     desk.change(update(Conversation).values(team="intelligence"))
     sue = desk.browser("sue")
-    for path in ("/desk/approvals", "/desk/alarms", "/desk/queue", "/desk/overview"):
+    for path in ("/desk/approvals", "/desk/alarms", "/desk/own", "/desk/queue", "/desk/overview"):
         page = sue.get(path).text
         assert row.reference not in page, path
         assert "Replies to read:" not in page, path

@@ -314,7 +314,7 @@ def test_owner_and_supervisor_are_told_what_is_owed_on_every_page(desk: Desk) ->
     mo, jo, sue = desk.browser("mo"), desk.browser("jo"), desk.browser("sue")
     row = take(mo, desk)
     for browser in (mo, jo, sue):
-        assert 'id="owed"' not in browser.get("/desk/alarms").text
+        assert 'id="owed"' not in browser.get("/desk/own").text
     old = [{**reason, "at": (now() - timedelta(hours=21)).isoformat()} for reason in row.reasons]
     desk.change(
         update(Conversation)
@@ -323,15 +323,15 @@ def test_owner_and_supervisor_are_told_what_is_owed_on_every_page(desk: Desk) ->
     )
     desk.run(_add_call(desk, row.id))
     for browser in (mo, sue):
-        told = browser.get("/desk/alarms").text
+        told = browser.get("/desk/own").text
         assert "3 things are owed, 1 late" in told
         assert "incident number" in told
         assert "call back" in told
         assert P3 not in told
-    assert 'id="owed"' not in jo.get("/desk/alarms").text
+    assert 'id="owed"' not in jo.get("/desk/own").text
     assert mo.do(row, "reply", text="Here we are.").status_code == 200
     assert mo.do(row, "incident", incident=INCIDENT).status_code == 204
-    assert "1 thing is owed<" in mo.get("/desk/alarms").text
+    assert "1 thing is owed<" in mo.get("/desk/own").text
 
 
 async def _add_call(desk: Desk, conversation_id: int) -> None:

@@ -174,7 +174,7 @@ def test_only_members_see_the_chats_of_a_restricted_team(desk: Desk) -> None:
     row = desk.say(P3)
     desk.change(update(Conversation).values(team="professional_standards"))
     mo, sue = desk.browser("mo"), desk.browser("sue")
-    for path in ("/desk/queue", "/desk/queue/rows", "/desk/recent", "/desk/alarms"):
+    for path in ("/desk/queue", "/desk/queue/rows", "/desk/recent", "/desk/alarms", "/desk/own"):
         assert row.reference not in mo.get(path).text
     for path in ("", "/live", "/answers?q=a"):
         answer = mo.get(f"/desk/c/{row.id}{path}")
@@ -443,3 +443,6 @@ def test_an_unchanged_banner_is_not_sent_again(desk: Desk) -> None:
     mark = re.search(r'name="have" value="(\w+)"', mo.get("/desk/alarms").text)
     assert mark is not None
     assert mo.get(f"/desk/alarms?have={mark[1]}").status_code == 204
+    own = re.search(r'name="have" value="(\w+)"', mo.get("/desk/own").text)
+    assert own is not None
+    assert mo.get(f"/desk/own?have={own[1]}").status_code == 204

@@ -240,11 +240,11 @@ def test_a_p3_changes_hands_and_the_receiver_is_alerted_until_they_look(any_desk
     assert [note.text for note in any_desk.rows(Note, Note.conversation_id == row.id)] == [
         "You know the street."
     ]
-    assert "Sue Tester gave you" in jo.get("/desk/alarms").text
-    assert "gave you" not in mo.get("/desk/alarms").text
+    assert "Sue Tester gave you" in jo.get("/desk/own").text
+    assert "gave you" not in mo.get("/desk/own").text
     assert mo.do(row, "reply", text="Too late").status_code == 409
     jo.get(f"/desk/c/{row.id}")
-    assert "gave you" not in jo.get("/desk/alarms").text
+    assert "gave you" not in jo.get("/desk/own").text
     assert any_desk.outbox("staff") == []
 
 
@@ -257,13 +257,13 @@ def test_a_p1_stays_with_its_owner_until_the_other_accepts(any_desk: Desk) -> No
     assert offered.owner_id == staff_id(any_desk, "mo")
     assert offered.transfer_team == "safeguarding"
     assert offered.epoch == row.epoch
-    alarms = jo.get("/desk/alarms").text
+    alarms = jo.get("/desk/own").text
     assert "Sue Tester offers you" in alarms
     jo.get(f"/desk/c/{row.id}")
-    assert "offers you" in jo.get("/desk/alarms").text  # to look is not to accept
+    assert "offers you" in jo.get("/desk/own").text  # to look is not to accept
     assert jo.do(row, "accept").status_code == 204
     assert any_desk.chat().owner_id == staff_id(any_desk, "jo")
-    assert "offers you" not in jo.get("/desk/alarms").text
+    assert "offers you" not in jo.get("/desk/own").text
 
 
 def test_the_server_refuses_whoever_may_not_give_or_get_a_chat(any_desk: Desk) -> None:

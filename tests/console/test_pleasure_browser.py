@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import CDPSession, Page, expect
+from sqlalchemy import delete, insert
 
-from bot.store.record import add_event
+from bot.store.record import add_event, now
+from bot.store.tables import Label, Staff
 from tests.console.serving import Desk
 from tests.console.test_browser import (  # noqa: F401  fixtures
     Desktop,
@@ -429,11 +431,14 @@ def fits(found: Counts, limits: Counts) -> bool:
     return all(found[name] <= limit for name, limit in limits.items())
 
 
-async def _tell(desk: Desk, chats: list[int]) -> None:
-    """A change of each chat, as the store tells it."""
+async def _tell(desk: Desk, chats: list[int], label: str, by: int) -> None:
+    """Another label on each chat, told twice: a page that had nothing new to show would not come anew."""
     store = desk.gateway.core.store
+    labels = [{"conversation_id": chat, "name": label, "at": now(), "by": by} for chat in chats]
     async with store.write() as connection:
-        for chat in chats:
+        await connection.execute(delete(Label))
+        await connection.execute(insert(Label), labels)
+        for chat in chats * 2:
             await add_event(connection, chat, "label.changed")
     desk.gateway.core.bell.ring("event")
 
@@ -441,6 +446,7 @@ async def _tell(desk: Desk, chats: list[int]) -> None:
 def test_a_page_that_stays_open_all_shift_does_not_grow(desk: Desk, open_desktop: OpenDesktop) -> None:
     """Thousands of events reach two pages, which read themselves anew each time."""
     chats = [desk.say(P3, f"person-{number}").id for number in range(25)]
+    by = desk.rows(Staff)[0].id
     one = open_desktop("mo")
     queue, chat = one.page, one.tab()
     claimed(chat, chats[0])
@@ -459,7 +465,7 @@ def test_a_page_that_stays_open_all_shift_does_not_grow(desk: Desk, open_desktop
         if number == EARLY:
             early = [steady(page, cdp) for page, cdp in doors]
         before = [page.evaluate("window.read") for page, _ in doors]
-        desk.run(_tell(desk, chats * 2))
+        desk.run(_tell(desk, chats, f"round {number}", by))
         for (page, _), count in zip(doors, before, strict=True):
             page.wait_for_function("(count) => window.read > count", arg=count)
     for name, (page, cdp), was in zip(("queue", "chat"), doors, early, strict=True):

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import html
 import re
 import time
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from sqlalchemy import update
 
+from bot.console import lists
 from bot.store.record import now
-from bot.store.tables import Conversation, Measure, Note, Outbox, StaffSession, Surge
+from bot.store.tables import Conversation, Measure, Note, Outbox, Staff, StaffSession, Surge
 from tests.console.serving import Browser, Desk
 from tests.support.world import P1, P3
 
@@ -87,6 +90,151 @@ def test_the_list_says_how_many_more_there_are(desk: Desk, monkeypatch: pytest.M
     assert "Waiting (5)" in page
     assert "and 3 more" in page
     assert page.count('class="desk-row ') == 2
+
+
+def shown(text: str, section: str) -> int:
+    """How many rows a list has."""
+    found = re.search(rf'aria-labelledby="{section}-title".*?</section>', text, re.DOTALL)
+    return found[0].count('class="desk-row ') if found else 0
+
+
+def mark(text: str) -> str:
+    found = re.search(r'id="rows-mark" name="have" value="(\w+)"', text)
+    assert found
+    return found[1]
+
+
+def test_a_page_carries_the_first_of_each_list_and_a_link_to_more(
+    any_desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(lists.FIRST, "waiting", 2)
+    monkeypatch.setitem(lists.FIRST, "others", 1)
+    for number in range(4):
+        grade(any_desk, f"waits{number}", "P3")
+    jo = any_desk.browser("jo")
+    for number in range(3):
+        grade(any_desk, f"owned{number}", "P4")
+        row = any_desk.chat(f"owned{number}")
+        assert jo.do(row, "claim", epoch=row.epoch).status_code == 204
+    mo = any_desk.browser("mo")
+    page = mo.get("/desk/queue").text
+    assert "Waiting (4)" in page
+    assert "With somebody else (3)" in page
+    assert (shown(page, "waiting"), shown(page, "others")) == (2, 1)
+    assert "and 2 more." in page
+    links = [html.unescape(one) for one in re.findall(r'href="(/desk/queue\?[^"]*show=all[^"]*)"', page)]
+    assert links == ["/desk/queue?state=waiting&show=all", "/desk/queue?state=others&show=all"]
+    for link, section, all_of_them in zip(links, ("waiting", "others"), (4, 3), strict=True):
+        whole = mo.get(link).text
+        assert shown(whole, section) == all_of_them
+        assert "desk-more" not in whole
+        # And it stays whole when it comes anew.
+        address = re.search(r'hx-get="(/desk/queue/rows[^"]*)"', whole)
+        assert address
+        assert shown(mo.get(html.unescape(address[1])).text, section) == all_of_them
+    # What somebody has is always shown to them.
+    assert shown(jo.get("/desk/queue").text, "mine") == 3
+
+
+def test_p1_and_p2_are_never_left_out(any_desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(lists.FIRST, "waiting", 2)
+    monkeypatch.setattr(lists, "BESIDE_URGENT", 1)
+    grades = ["P2", "P4", "P2", "P1", "P3", "P2", "P3"]
+    ids = {grade(any_desk, f"person{number}", one): one for number, one in enumerate(grades)}
+    mo = any_desk.browser("mo")
+    for path in ("/desk/queue", "/desk/queue/rows", "/desk/queue?team=digital_desk"):
+        text = mo.get(path).text
+        order = [ids[int(one)] for one in re.findall(r'id="row-(\d+)"', text)]
+        assert order == ["P1", "P2", "P2", "P2", "P3"], path
+        assert "Waiting (7)" in text
+    assert shown(mo.get("/desk/queue?grade=P3").text, "waiting") == 2
+
+
+@pytest.mark.parametrize(
+    ("most", "expected"), [(50, ["P1", "P1", "P2", "P2"]), (3, ["P1", "P1", "P2"]), (1, ["P1", "P1"])]
+)
+def test_no_p1_that_somebody_has_is_left_out_nor_a_p2_of_the_whole_list(
+    any_desk: Desk, monkeypatch: pytest.MonkeyPatch, most: int, expected: list[str]
+) -> None:
+    monkeypatch.setitem(lists.FIRST, "others", 1)
+    monkeypatch.setitem(lists.SHOWN, "others", most)
+    jo = next(one.id for one in any_desk.rows(Staff) if one.username == "jo")
+    grades = ["P3", "P2", "P1", "P4", "P2", "P1"]
+    owned = {"state": "human", "owner_id": jo}
+    ids = {grade(any_desk, f"person{number}", one, **owned): one for number, one in enumerate(grades)}
+    text = any_desk.browser("mo").get("/desk/queue/rows").text
+    assert "With somebody else (6)" in text
+    assert [ids[int(one)] for one in re.findall(r'id="row-(\d+)"', text)] == expected
+
+
+def unchanged(browser: Browser, path: str) -> str:
+    """The mark of a page for which there is nothing new; a clock that was just set may still be new at first."""
+    for _ in range(20):
+        have = mark(browser.get(path).text)
+        answer = browser.get(f"/desk/queue/rows?have={have}")
+        if answer.status_code == 204:
+            assert answer.content == b""
+            return have
+    raise AssertionError("the list was sent each time")
+
+
+def test_lists_that_are_as_the_page_has_them_are_not_sent(any_desk: Desk) -> None:
+    grade(any_desk, "ann", "P3", waiting_since=now() - timedelta(minutes=5))
+    mo, jo = any_desk.browser("mo"), any_desk.browser("jo")
+    have = unchanged(mo, "/desk/queue")
+    row = any_desk.chat("ann")
+    assert jo.do(row, "claim", epoch=row.epoch).status_code == 204
+    changed = mo.get(f"/desk/queue/rows?have={have}")
+    assert changed.status_code == 200
+    assert row.reference in changed.text
+    assert "Jo Tester" in changed.text
+    have = unchanged(mo, "/desk/queue/rows")
+    # What is the same for two is not the same page: jo has it.
+    assert jo.get(f"/desk/queue/rows?have={have}").status_code == 200
+
+
+def test_that_time_passes_is_no_change() -> None:
+    """A page counts waits and dues on by itself; that something is late is shown at once."""
+
+    def said(waited: str, due: str, late: str = "") -> str:
+        return lists.Section.of(
+            f'<li>FC-1 <time class="desk-wait" datetime="t" data-since="t">{waited}</time>'
+            f'<span class="desk-chip{late}">Reply <time datetime="u" data-due="u">{due}</time></span></li>'
+        ).mark
+
+    first = said("5 min", "due in 9 min")
+    assert said("6 min", "due in 8 min") == first
+    assert said("5 min", "due in 9 min", " desk-chip--warn") != first
+    assert lists.Section.of("<li>FC-2</li>").mark != lists.Section.of("<li>FC-1</li>").mark
+    # Each gateway has another stand-in for the form's token, and all make the same mark.
+    here, there = (f'<input type="hidden" name="csrf" value="{one}"> FC-1' for one in ("ab", "cd"))
+    assert lists.Section.of(here).mark == lists.Section.of(there).mark
+    assert lists.Section.of(here + "0").mark != lists.Section.of(there).mark
+
+
+def test_what_readers_share_holds_nothing_of_one_of_them(any_desk: Desk) -> None:
+    """Two with the same sight are shown one rendering; a third sees no more than is theirs."""
+    grade(any_desk, "ann", "P3")
+    grade(any_desk, "bob", "P2", team="professional_standards")
+    hidden = any_desk.chat("bob").reference
+    mo, mo_too, jo, sue = (any_desk.browser(name) for name in ("mo", "mo", "jo", "sue"))
+    tokens = {}
+    for browser in (sue, mo, mo_too, jo, sue):
+        text = browser.get("/desk/queue/rows").text
+        assert (hidden in text) is (browser is sue)
+        assert re.search(r"P2</span> <strong>(\d)</strong>", text)[1] == str(int(browser is sue))  # type: ignore[index]
+        tokens[browser.client] = set(re.findall(r'name="csrf" value="([^"]+)"', text))
+    assert all(len(one) == 1 for one in tokens.values())
+    assert len({next(iter(one)) for one in tokens.values()}) == 4
+    # What becomes theirs no more is gone from the next answer, whatever is kept.
+    have = mark(mo.get("/desk/queue/rows").text)
+    row = any_desk.chat("ann")
+    any_desk.change(
+        update(Conversation).where(Conversation.id == row.id).values(team="professional_standards")
+    )
+    gone = mo.get(f"/desk/queue/rows?have={have}")
+    assert gone.status_code == 200
+    assert row.reference not in gone.text
 
 
 def test_several_are_handed_on_and_the_page_says_what_became_of_each(desk: Desk) -> None:

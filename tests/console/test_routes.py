@@ -235,6 +235,7 @@ def test_no_page_has_inline_script_or_style(desk: Desk) -> None:
         "/desk/recent",
         f"/desk/c/{row.id}",
         "/desk/alarms",
+        "/desk/own",
         f"/desk/c/{row.id}/live",
     ):
         text = mo.get(path).text

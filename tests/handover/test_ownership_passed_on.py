@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from bot.errors import NotAllowedError, RefusedError, StaleError
-from bot.handover import ownership
+from bot.handover import outside, ownership
 from bot.messages import DOOR, Actor, Grade
 from bot.store.tables import Conversation, Team
 from tests.handover.changes import change, escalate
@@ -194,7 +194,7 @@ async def test_an_outside_reply_silences_the_assistant(world: World, state: str,
     row = await put(world, state, grade)
 
     async def work(connection: Any) -> None:
-        await ownership.outside_reply(connection, await ownership.get(connection, row.id), DOOR)
+        await outside.answered(connection, await ownership.get(connection, row.id), DOOR)
 
     await change(world, work)
     after = await world.conversation()
@@ -211,7 +211,7 @@ async def test_an_outside_owner_has_a_clock_too(world: World) -> None:
     row = await put(world, "bot")
 
     async def work(connection: Any) -> None:
-        await ownership.outside_reply(connection, await ownership.get(connection, row.id), DOOR)
+        await outside.answered(connection, await ownership.get(connection, row.id), DOOR)
 
     await change(world, work)
     await world.say("hello again")
@@ -225,7 +225,7 @@ async def test_an_urgent_wait_goes_on_when_answered_outside(world: World, grade:
     row = await put(world, "waiting", grade)
 
     async def work(connection: Any) -> None:
-        await ownership.outside_reply(connection, await ownership.get(connection, row.id), DOOR)
+        await outside.answered(connection, await ownership.get(connection, row.id), DOOR)
 
     await change(world, work)
     after = await world.conversation()

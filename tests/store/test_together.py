@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 import pytest
 
-from bot.store.together import Lanes, Together
+from bot.store.together import Lanes, Pace, Together
 
 pytestmark = pytest.mark.unit
 
@@ -102,3 +102,58 @@ async def test_lanes_do_not_wait_for_each_other_and_leave_nothing_behind() -> No
     source.may_end.set()
     assert [await one for one in waiting] == [0, 0, 0]
     assert not lanes._lanes
+
+
+LONG = 3600.0
+"""A pause that no test waits for."""
+
+
+async def test_the_first_who_ask_never_wait_and_the_next_share_one_reading_after_the_pause() -> None:
+    source, pace = Source(), Pace(LONG)
+    together = Together(source.read, pace)
+    assert await together.ask("a") == 0
+    waiting = [asyncio.create_task(together.ask(key)) for key in "ab"]
+    await asyncio.sleep(0)
+    source.value = 1
+    assert await asyncio.wait(waiting, timeout=0.05) == (set(), set(waiting))
+    assert source.readings == [["a"]]
+    pace.hurry(LONG)
+    async with asyncio.timeout(20):
+        assert await asyncio.gather(*waiting) == [1, 1], "read after the pause, not before it"
+        assert source.readings == [["a"], ["a", "b"]]
+        # While there is a hurry nobody waits for long.
+        assert await together.ask("c") == 1
+
+
+async def test_a_short_pause_ends_by_itself() -> None:
+    source = Source()
+    together = Together(source.read, Pace(0.01))
+    async with asyncio.timeout(20):
+        assert [await together.ask("a") for _ in range(3)] == [0, 0, 0]
+    assert len(source.readings) == 3
+
+
+async def test_lanes_with_a_pause_remember_when_they_read() -> None:
+    source, pace = Source(), Pace(LONG)
+    lanes = Lanes(source.read_one, pace)
+    assert await lanes.ask("a") == 0
+    again = asyncio.create_task(lanes.ask("a"))
+    assert await lanes.ask("b") == 0, "another lane waits for nothing"
+    assert not again.done()
+    pace.hurry(LONG)
+    async with asyncio.timeout(20):
+        assert await again == 0
+    assert source.readings == [["a"], ["b"], ["a"]]
+
+
+async def test_a_lane_that_nobody_asks_is_forgotten() -> None:
+    source = Source()
+    lanes = Lanes(source.read_one, Pace(0.01))
+    for key in "abc":
+        await lanes.ask(key)
+    for _ in range(2000):
+        if not lanes._lanes:
+            break
+        await asyncio.sleep(0.01)
+    assert lanes._lanes == lanes._busy == {}
+    assert await lanes.ask("a") == 0

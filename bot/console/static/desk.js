@@ -65,7 +65,7 @@ class Stream extends EventTarget {
       if (data.tell) document.dispatchEvent(new CustomEvent("desk:tell", { detail: data }));
       this.dispatchEvent(new MessageEvent("chat-" + data.chat));
       // What cannot have changed is not fetched: a hundred desks hear of every message.
-      for (const part of ["queue", "banner"]) if (!(data.keeps || []).includes(part)) this.dispatchEvent(new MessageEvent(part));
+      for (const part of ["queue", "banner", "own"]) if (!(data.keeps || []).includes(part)) this.dispatchEvent(new MessageEvent(part));
       return;
     }
     if (name === "ready") this.readyState = 1;
@@ -100,17 +100,23 @@ body.addEventListener("htmx:beforeSwap", (event) => {
 window.addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
 
 // A click counts only if what was pressed is still there as the finger goes up. On a busy desk the lists come anew
-// many times a minute: one that is pressed on waits, but never for longer than anybody presses.
-const LISTS = ["rows", "overview", "alarms"];
+// many times a minute: one that is pressed on waits, but never for longer than anybody presses. It waits as well while
+// what was pressed is under way: the answer has to find the form that asked. Alarms do not: a new one has to ring.
+const LISTS = ["rows", "overview", "alarms", "own-part", "approval"];
 const LONGEST_PRESS = 1500;
 let pressed = null;
 let missed = false;
 
-function letGo() {
-  pressed = null;
+function catchUp() {
   if (missed) htmx.trigger(body, "desk:refresh");
   missed = false;
 }
+function letGo() {
+  pressed = null;
+  catchUp();
+}
+const isAsking = (list) => list.id !== "alarms" && list.querySelector("form.htmx-request") !== null;
+const isInUse = (list) => list.contains(pressed) || isAsking(list);
 document.addEventListener("pointerdown", (event) => {
   pressed = event.target;
   setTimeout(letGo, LONGEST_PRESS);
@@ -118,10 +124,11 @@ document.addEventListener("pointerdown", (event) => {
 for (const name of ["pointerup", "pointercancel"]) document.addEventListener(name, () => setTimeout(letGo), true);
 body.addEventListener("htmx:beforeSwap", (event) => {
   const { target, requestConfig } = event.detail;
-  if (requestConfig.verb !== "get" || !LISTS.includes(target.id) || !target.contains(pressed)) return;
+  if (requestConfig.verb !== "get" || !LISTS.includes(target.id) || !isInUse(target)) return;
   event.detail.shouldSwap = false;
   missed = true;
 });
+body.addEventListener("htmx:afterRequest", (event) => { if (event.detail.requestConfig.verb !== "get") catchUp(); });
 
 // --- The transcript -----------------------------------------------------------------------------
 

@@ -13,18 +13,20 @@ const URGENT = ["P1", "P2"];
 
 // --- Alarms: once for each, whatever is read anew around them -------------------------------------
 
+const PARTS = ["alarms", "own-part"];
+const marked = (mark) => document.querySelectorAll(PARTS.map((id) => `#${id} [${mark}]`).join(", "));
 let told = new Set();
 
 function tellAlarms() {
   const before = told;
   told = new Set();
-  for (const one of document.querySelectorAll("#alarms [data-tell], #alarms [data-tell-now]")) {
+  for (const one of [...marked("data-tell-now"), ...marked("data-tell")]) {
     const now = one.dataset.tellNow !== undefined;
     const marks = (now ? one.dataset.tellNow : one.dataset.tell).split(" ").filter(Boolean);
     for (const mark of marks) told.add(mark);
     if (marks.some((mark) => !before.has(mark))) speak(now ? "told-now" : "told", one.textContent.replace(/\s+/g, " ").trim());
   }
-  if (!document.querySelector("#alarms [data-tell-now]")) hush("told-now");
+  if (!marked("data-tell-now").length) hush("told-now");
 }
 
 // --- What came ------------------------------------------------------------------------------------
@@ -189,7 +191,7 @@ if (live) {
     if (!coming.size) setTimeout(came, GATHER);
     coming.set(`${event.detail.tell}/${event.detail.chat}`, event.detail);
   });
-  document.body.addEventListener("htmx:afterSwap", (event) => { if (event.target.id === "alarms") tellAlarms(); });
+  document.body.addEventListener("htmx:afterSwap", (event) => { if (PARTS.includes(event.target.id)) tellAlarms(); });
   byId("strip-hide").addEventListener("click", () => {
     byId("strip").hidden = true;
     byId("main-content").focus();
