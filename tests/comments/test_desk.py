@@ -108,7 +108,7 @@ def test_a_public_reply_to_danger_is_read_first_too(side: CommentSide) -> None:
 
     assert mo.do(row, "approval/send", approval=waits.id).status_code == 422
     assert side.public(wrote) == [side.line("public_danger")]
-    alarms = mo.get("/desk/alarms", **{"hx-current-url": "/desk/queue"}).text
+    alarms = mo.get("/desk/own", **{"hx-current-url": "/desk/queue"}).text
     assert f'id="free-{row.id}"' not in alarms
 
 

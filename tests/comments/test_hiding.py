@@ -214,8 +214,8 @@ def test_a_review_that_nobody_does_rises_to_the_supervisors(side: CommentSide) -
     side.done(ann, post)
     risen(side, side.reviews(wrote)[0].id)
 
-    assert "waited too long" in side.browser("sue").get("/desk/alarms").text
-    assert "waited too long" not in side.browser("mo").get("/desk/alarms").text
+    assert "waited too long" in side.browser("sue").get("/desk/own").text
+    assert "waited too long" not in side.browser("mo").get("/desk/own").text
     assert "Waited too long" in side.browser("sue").get("/desk/comments").text
 
 
