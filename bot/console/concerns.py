@@ -14,7 +14,7 @@ from sqlalchemy import Row
 
 from bot.messages import URGENT
 
-_IN_NO_LIST = frozenset({"outbox.queued", "outbox.state", "turn.done", "note.added"})
+_IN_NO_LIST = frozenset({"outbox.queued", "outbox.state", "turn.done", "note.added", "comment.changed"})
 _TALK = _IN_NO_LIST | {"message.received", "conversation.opened"}
 _OF_OTHERS = _TALK | {"alert", "conversation.escalated", "conversation.owner", "label.changed"}
 """In the chat of somebody else these leave a moderator's own part as it is; below P2 in any chat the alarms."""
@@ -30,11 +30,13 @@ def unaltered(events: Iterable[Row[Any]], chat: Row[Any], staff_id: int, role: s
         staff_id: the reader.
         role: the reader's role.
     """
-    kinds, named = set(), {chat.owner_id}
+    kinds, named, offered = set(), {chat.owner_id}, False
     for event in events:
         kinds.add(event.kind)
         named |= {event.data.get("was"), event.data.get("owner"), event.data.get("to")}
-    of_others = kinds <= _OF_OTHERS and staff_id not in named and role != "supervisor"
+        # An offer that somebody took, or that ended with the chat, stands on the pages of a whole team.
+        offered = offered or bool(event.data.get("offered"))
+    of_others = kinds <= _OF_OTHERS and staff_id not in named and role != "supervisor" and not offered
     parts = []
     if kinds <= _IN_NO_LIST or (chat.state == "bot" and kinds <= _TALK):
         parts.append("queue")

@@ -7,11 +7,13 @@ a gateway that knows it to be live may send the rest. What nobody takes fails, s
 
 from __future__ import annotations
 
+import math
+import time
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Row, Select, and_, bindparam, exists, func, or_, select, text
+from sqlalchemy import Row, Select, and_, bindparam, exists, func, or_, select, text, true
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.store.record import now, table
@@ -19,8 +21,13 @@ from bot.store.tables import Attempt, Outbox
 
 GIVE_UP_AFTER = timedelta(minutes=10)
 """How long a row may be due before its fate is put before the desk, while nobody takes it."""
+DANGER_GIVE_UP_AFTER = timedelta(hours=12)
+"""The same for words of danger: whoever carries the channel has to come back first, as long as they are tried."""
 LOOK_BACK = 1000
 """Newest attempts that are looked at for a gateway that has a row's channel."""
+
+GAP_SECONDS = 60.0
+"""A gateway that has not looked for so long was away itself."""
 
 _outbox = table(Outbox)
 # In these very words, or no database would know that the index of open rows serves.
@@ -54,13 +61,35 @@ class Carries:
         return "this channel is switched off"
 
 
+class Watch:
+    """For how long this gateway has looked without a gap.
+
+    Whoever comes back after an outage, at the same moment as those that carry a row, gives nothing up:
+    they have to have had the time to take it.
+    """
+
+    def __init__(self) -> None:
+        self._since = now()
+        self._looked = -math.inf
+
+    def is_long_enough(self) -> bool:
+        """Whether nobody has taken a row in a time in which they could. Called at each look that succeeds."""
+        moment = time.monotonic()
+        if moment - self._looked > GAP_SECONDS:
+            self._since = now()
+        self._looked = moment
+        return now() - self._since >= GIVE_UP_AFTER
+
+
 def ready(carried: bool = True) -> Select[Any]:
     """The conversations with a row that may leave now, the longest due first.
 
     Those whose first row waits for a retry are left out: however many they are, the rest is not to
-    wait behind them. Not `carried`: those with a row that is due and that this gateway does not carry.
+    wait behind them. Not `carried`: those with a row that is due and that this gateway does not carry;
+    words of danger only if they are due since `danger_moment`.
     """
     moment = bindparam("moment", type_=_outbox.c.not_before.type)
+    long_ago = bindparam("danger_moment", type_=_outbox.c.not_before.type)
     earlier = _outbox.alias("earlier")
     waits = exists().where(
         text("earlier.state IN ('queued', 'sending')"),
@@ -79,7 +108,9 @@ def ready(carried: bool = True) -> Select[Any]:
             _OPEN,
             _outbox.c.state == "queued",
             _outbox.c.not_before <= moment,
-            mine if carried else ~mine,
+            mine
+            if carried
+            else and_(~mine, or_(_outbox.c.kind != "safety", _outbox.c.not_before <= long_ago)),
             or_(_outbox.c.kind == "safety", ~waits),
         )
         .group_by(_outbox.c.conversation_id)
@@ -88,11 +119,25 @@ def ready(carried: bool = True) -> Select[Any]:
     )
 
 
-async def is_tried_elsewhere(connection: AsyncConnection, row: Row[Any]) -> bool:
+def due_since(moment: datetime) -> dict[str, datetime]:
+    """What `ready(carried=False)` is asked for: rows that are due for so long that nobody takes them."""
+    return {"moment": moment - GIVE_UP_AFTER, "danger_moment": moment - DANGER_GIVE_UP_AFTER}
+
+
+async def is_nobodys(connection: AsyncConnection, row: Row[Any], ours: Carries) -> bool:
+    """Whether a row is neither ours to send nor, for so long, anybody else's."""
+    if ours.may(row):
+        return False
+    since = due_since(now())["danger_moment" if row.kind == "safety" else "moment"]
+    return row.not_before <= since and not await is_tried_elsewhere(connection, row, ours)
+
+
+async def is_tried_elsewhere(connection: AsyncConnection, row: Row[Any], ours: Carries) -> bool:
     """Whether some gateway has lately sent by this row's channel, or tried to.
 
-    Words of danger say nothing: they leave by a channel that is held back as well.
+    Of a channel that is held back, words of danger say nothing: they leave by it as well.
     """
+    says_something = true() if row.channel not in ours.channels else Outbox.kind != "safety"
     newest = (
         select(Attempt.outbox_id, Attempt.started_at).order_by(Attempt.id.desc()).limit(LOOK_BACK).subquery()
     )
@@ -101,7 +146,7 @@ async def is_tried_elsewhere(connection: AsyncConnection, row: Row[Any]) -> bool
         .join(newest, newest.c.outbox_id == Outbox.id)
         .where(
             Outbox.channel == row.channel,
-            Outbox.kind != "safety",
+            says_something,
             newest.c.started_at > now() - GIVE_UP_AFTER,
         )
         .limit(1)

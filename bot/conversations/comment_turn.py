@@ -106,17 +106,24 @@ class CommentApplication(Application):
             if urgent_before and written:
                 await self._hold(row)
             return
+        # All that passes the chat on comes first: what was written before that is refused.
+        asked = []
         for message in written:
             slug = self._known(message)
             hit = self._to_person(row, message, slug)
             if hit is not None:
                 row = await self._escalate(row, [hit])
-            if row.grade in URGENT:
-                # Words of danger have gone out, as the one message that this comment takes.
-                continue
+            asked.append((message, slug, hit))
+        # Words of danger have gone out, as the one message that a comment takes.
+        if row.grade in URGENT or self._plan.quiet:
+            return
+        if await comment_words.is_with_staff(self._connection, row):
+            if row.state == "bot" and any(slug is not None for _, slug, _ in asked):
+                await self._escalate(row, [Hit("R20", "P4", "asked", ("staff write with them in private",))])
+            return
+        for message, slug, hit in asked:
             told = hit is not None or message.raised is not None or (risen and message is written[-1])
-            if not self._plan.quiet:
-                await self._answer_one(row, message, slug, told=told)
+            await self._answer_one(row, message, slug, told=told)
 
     async def _answer_one(self, row: Row[Any], message: Row[Any], slug: str | None, *, told: bool) -> None:
         """Answer one comment in its one private message, with the line in public before it."""
@@ -187,6 +194,8 @@ class CommentApplication(Application):
 
     async def _hold(self, row: Row[Any]) -> None:
         """Somebody in danger writes again: who reads it, in private."""
+        if await comment_words.is_with_staff(self._connection, row):
+            return
         on_shift = await is_on_shift(self._connection, row.grade, row.team)
         line = self._words.content.current.line("holding_line" if on_shift else "holding_line_off_shift")
         await comment_words.say_privately(self._connection, row, "assistant", [line], turn=self._turn)

@@ -16,12 +16,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.conversations.comment_rule import CommentRule
 from bot.conversations.comments import post_of
+from bot.conversations.receipts import advance
 from bot.errors import RefusedError
 from bot.handover.ownership import Raised
 from bot.handover.shift import is_on_shift
 from bot.messages import COMMENTS, URGENT, Hit, OutboundKind, Way
 from bot.store.record import add_outbox
-from bot.store.tables import Conversation, Message, Outbox, PublicComment
+from bot.store.tables import Commenter, Conversation, Message, Outbox, Person, PublicComment
 
 if TYPE_CHECKING:
     from bot.conversations.words import Words
@@ -76,6 +77,7 @@ async def private_is_free(connection: AsyncConnection, comment: Row[Any]) -> boo
             Outbox.way == "private",
             # Only a row that was never tried leaves it free.
             Outbox.state != "refused",
+            or_(Outbox.state != "failed", Outbox.attempts > 0),
         )
         .limit(1)
     )
@@ -94,12 +96,54 @@ async def say_privately(
     """Send these words as the one private message to a comment, the newest if none is named. False: it is used."""
     comment = about or await newest(connection, row.id)
     words = "\n\n".join(text for text in texts if text)
-    if comment is None or not words or not await private_is_free(connection, comment):
+    if comment is None or not words:
+        return False
+    if kind == "safety":
+        await _make_room(connection, comment)
+    if not await private_is_free(connection, comment):
         return False
     await add_outbox(
         connection, row, kind, words, epoch=row.epoch, way="private", place=comment.place, **more
     )
     return True
+
+
+async def is_with_staff(connection: AsyncConnection, row: Row[Any]) -> bool:
+    """Whether a person has this commenter's private chat: what we sent in private would stand among their words."""
+    mine = select(Commenter.account).where(Commenter.person_id == row.person_id).scalar_subquery()
+    # Under each post they are somebody else to us: whom they are in private, one of them may know.
+    private = select(Commenter.private_id).where(
+        Commenter.channel == row.channel, Commenter.account == mine, Commenter.private_id.is_not(None)
+    )
+    owned = await connection.execute(
+        select(Conversation.id)
+        .join(Person, Person.id == Conversation.person_id)
+        .where(
+            Person.channel == COMMENTS[row.channel],
+            Person.platform_id.in_(private),
+            or_(
+                Conversation.state == "human",
+                and_(Conversation.answered_outside, Conversation.state.in_(("bot", "waiting"))),
+            ),
+        )
+        .limit(1)
+    )
+    return owned.scalar_one_or_none() is not None
+
+
+async def _make_room(connection: AsyncConnection, comment: Row[Any]) -> None:
+    """Words of danger go before an answer that has not left: the platform takes one message and no more."""
+    person = select(Conversation.person_id).where(Conversation.id == comment.conversation_id)
+    waiting = await connection.execute(
+        select(Outbox.id, Outbox.conversation_id)
+        .join(Conversation, Conversation.id == Outbox.conversation_id)
+        .where(
+            Conversation.person_id == person.scalar_subquery(), Outbox.place == comment.place,
+            Outbox.way == "private", Outbox.kind == "assistant", Outbox.state == "queued",
+        )
+    )  # fmt: skip
+    for row in waiting.all():
+        await advance(connection, row.id, row.conversation_id, "refused")
 
 
 async def say_once_in_public(

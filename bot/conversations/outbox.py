@@ -41,14 +41,7 @@ from bot.handover import ownership
 from bot.messages import CLOCK, URGENT, Button, Channel, Hit, Sent, Template
 from bot.store import Bell, Store
 from bot.store.bell import wait_any
-from bot.store.record import (
-    add_audit,
-    add_event,
-    add_outbox,
-    lock_conversation,
-    now,
-    table,
-)
+from bot.store.record import add_audit, add_event, add_outbox, lock_conversation, now, table
 from bot.store.tables import Attempt, Conversation, Event, Message, Outbox, Person
 
 log = structlog.get_logger(__name__)
@@ -129,9 +122,12 @@ class OutboxSender:
         """Channels that may not go live yet: only words of danger leave by them."""
         self._until = math.inf
         """When the last row may begin (time of the loop)."""
+        self._has_run = False
+        self._watch = carriers.Watch()
 
     async def run(self) -> None:
         """Send until stopped; looks once a second, and at once when the bell rings."""
+        self._has_run = True
         with self._bell.subscribe("outbox") as ear:
             while not self._stopping:
                 try:
@@ -143,9 +139,13 @@ class OutboxSender:
                 await wait_any(ear, self._poll)
 
     async def stop(self, seconds: float = 10.0) -> None:
-        """Take what the last turns wrote, and nothing after it; let the sends under way end."""
-        with suppress(StoreUnavailableError):
-            await self.look()
+        """Take what the last turns wrote, and nothing after it; let the sends under way end.
+
+        What never ran sends nothing now: a command, or a gateway that may not go live.
+        """
+        if self._has_run:
+            with suppress(StoreUnavailableError):
+                await self.look()
         self._stopping = True
         self._until = asyncio.get_running_loop().time() + seconds - self._send_seconds
         if self._busy:
@@ -165,8 +165,10 @@ class OutboxSender:
             carried = self._carries.names
             ready = await connection.execute(_READY, {"moment": moment, "most": most, **carried})
             conversations: list[int] = list(ready.scalars())
-            due = {"moment": moment - carriers.GIVE_UP_AFTER, "most": BATCH, **carried}
-            left_over = list((await connection.execute(_LEFT_OVER, due)).scalars())
+            left_over = list[int]()
+            if self._watch.is_long_enough():
+                since = {**carriers.due_since(moment), **carried, "most": BATCH}
+                left_over += (await connection.execute(_LEFT_OVER, since)).scalars()
             cut_off = await connection.execute(_CUT_OFF.limit(BATCH), {"moment": moment})
             lost = list(cut_off.scalars())
         for outbox_id in lost:
@@ -229,11 +231,9 @@ class OutboxSender:
         async with self._store.write() as connection:
             conversation = await lock_conversation(connection, conversation_id)
             row = None if conversation is None else await next_row(connection, conversation_id)
-            if conversation is None or row is None or self._carries.may(row):
+            if conversation is None or row is None:
                 return False
-            if row.not_before > now() - carriers.GIVE_UP_AFTER:
-                return False
-            if await carriers.is_tried_elsewhere(connection, row):
+            if not await carriers.is_nobodys(connection, row, self._carries):
                 return False
             if may_send(row, conversation):
                 await advance(connection, row.id, conversation_id, "failed", self._carries.why_not(row))

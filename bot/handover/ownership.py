@@ -281,7 +281,8 @@ async def owner_changed(
         connection,
         after.id,
         "conversation.owner",
-        {"action": action, "state": after.state, "owner": after.owner_id, "was": before.owner_id},
+        {"action": action, "state": after.state, "owner": after.owner_id, "was": before.owner_id}
+        | ({"offered": before.transfer_team} if before.transfer_team else {}),
     )
     await _end_approval(connection, before, after, actor, action)
 

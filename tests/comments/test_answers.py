@@ -6,6 +6,7 @@ import pytest
 
 from tests.comments.serving import APPEAL_POST, CommentSide
 from tests.platforms.graph.commenters import id_of
+from tests.platforms.graph.events import Writer
 from tests.support.rasa import FAQ
 from tests.support.world import P1, P1_OTHER, P2_HIDDEN, P3, PLAIN
 
@@ -231,3 +232,52 @@ def test_our_own_words_are_nobody_s(side: CommentSide) -> None:
 
     assert len(side.seen()["replies"]) >= 1
     assert side.messages(f"{post}/{side.app.us}", side.own) == []
+
+
+def test_an_answer_is_not_lost_when_the_next_comment_goes_to_a_person(side: CommentSide) -> None:
+    """Both in one turn: what passes the chat on comes first, or the answer would be refused."""
+    ann, post = side.commenter(), side.new_post()
+    asked, wants = ann.writes(post, PLAIN), ann.writes(post, "can i talk to a person?")
+    side.happens(asked, wants, batch=True)
+    row = side.done(ann, post)
+
+    assert row.state == "waiting"
+    assert side.public(asked, wants) == [side.line("public_comment")]
+    (private,) = side.private(asked)
+    assert side.answer(FAQ)[:60] in private
+
+
+def test_nothing_private_is_said_between_the_words_of_staff(side: CommentSide) -> None:
+    """The same person writes with a moderator in private: there a machine stays silent, and a person reads it."""
+    ann, one, other = side.commenter(), side.new_post(), side.new_post()
+    side.happens(ann.writes(one, P3))
+    side.done(ann, one)
+    side.inject(Writer(int(ann.id), side.app.us).says("thanks, here I am"))
+    chat = side.becomes(ann.id, "waiting")
+    side.run(side.first.gateway.core.desk.claim(chat.id, side.moderator(), chat.epoch))
+    asked = ann.writes(other, PLAIN)
+    side.happens(asked)
+    row = side.done(ann, other)
+
+    assert (row.state, row.grade) == ("waiting", "P4")
+    assert side.private(asked) == side.public(asked) == []
+
+
+def test_words_of_danger_go_before_an_answer_that_could_not_leave(page: CommentSide) -> None:
+    """The platform takes one private message for a comment: it is not spent on the answer."""
+    ann, post = page.commenter(), page.new_post()
+    page.faults({"path": "private", "kind": "613:9", "headers": {"Retry-After": "3600"}})
+    asked = ann.writes(post, PLAIN)
+    page.happens(asked)
+    row = page.chat(ann, post)
+
+    def was_tried() -> bool:
+        return any(one.attempts and one.state == "queued" for one in page.said(row) if one.way == "private")
+
+    page.until(was_tried, "the answer to be refused for an hour")
+    page.happens(ann.edits(asked, P1))
+    page.until(lambda: page.private(asked), "the words of danger")
+
+    (private,) = page.private(asked)
+    assert page.line("block_999").split("\n")[0] in private
+    assert page.line("public_danger") in page.public(asked)

@@ -34,6 +34,9 @@ ALERT: tuple[str, dict[str, Any]] = ("alert", {"grade": "P2", "owner": None})
 def test_what_the_assistant_talks_about_is_in_no_list() -> None:
     assert parts(RECEIVED, ("turn.done", {}), ("outbox.queued", {}), state="bot") == ALL
     assert parts(("outbox.state", {"state": "read"}), state="human", owner=SOMEBODY) == ALL
+    # What was hidden under a post is seen on the chat's page, and how many wait by supervisors.
+    assert parts(("comment.changed", {"comment": 1})) == ALL
+    assert parts(("comment.changed", {"comment": 1}), role="supervisor") == {"queue", "banner"}
 
 
 def test_whatever_moves_a_chat_brings_the_lists_anew() -> None:
@@ -65,6 +68,7 @@ def test_the_alarms_come_anew_where_they_may_say_something_else(told: set[str]) 
         parts(RECEIVED, ALERT, grade="P1", state="human", owner=ME),
         parts(("conversation.owner", {"was": ME, "owner": SOMEBODY}), state="human", owner=SOMEBODY),
         parts(("alert", {"reason": "given", "to": ME}), state="human", owner=SOMEBODY),
+        parts(("conversation.owner", {"owner": SOMEBODY, "offered": "team"}), state="human", owner=SOMEBODY),
         parts(("conversation.approval", {})),
         parts(RECEIVED, role="supervisor"),
         parts(("outbox.state", {}), role="supervisor"),

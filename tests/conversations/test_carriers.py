@@ -37,7 +37,8 @@ async def test_a_gateway_that_has_the_channel_finds_the_row_that_another_left(
 
 async def test_what_nobody_takes_fails_after_ten_minutes_where_the_desk_sees_it(world: World) -> None:
     """A channel that is switched off for good."""
-    await world.core.door.accept([Incoming("gone", "zed", "z1", P1)])
+    await world.core.door.accept([Incoming("gone", "zed", "z1", PLAIN)])
+    await world.settle()
     await world.tick(minutes=9)
     assert {state for _, state in await states(world, "zed")} == {"queued"}
     await world.tick(minutes=2)
@@ -46,6 +47,40 @@ async def test_what_nobody_takes_fails_after_ten_minutes_where_the_desk_sees_it(
     assert {row.detail for row in rows} == {"this channel is switched off"}
     told = [event.data for event in await world.events("outbox.state")]
     assert {one["outbox"] for one in told if one["state"] == "failed"} == {row.id for row in rows}
+
+
+async def test_words_of_danger_wait_for_hours_for_a_gateway_that_carries_them(world: World) -> None:
+    """As long as words of danger are tried anywhere else."""
+    await world.core.door.accept([Incoming("gone", "zed", "z1", P1)])
+    await world.tick(minutes=11)
+    assert {state for _, state in await states(world, "zed")} == {"queued"}
+    await world.tick(minutes=12 * 60)
+    assert {state for kind, state in await states(world, "zed") if kind == "safety"} == {"failed"}
+
+
+async def test_whoever_comes_back_gives_nothing_up_at_once(world: World, database_url: str) -> None:
+    """After an outage all look at the same moment: whoever carries the row has to have the time to take it."""
+    await world.core.door.accept([Incoming("gone", "zed", "z1", PLAIN)])
+    await world.core.turns.drain(30)
+    world.move(minutes=11)
+    async with open_world(database_url, world.rasa, world.clock) as came_back:
+        await came_back.send()
+        assert {state for _, state in await states(world, "zed")} == {"queued"}
+        world.move(minutes=11)
+        await came_back.send()
+        assert {state for _, state in await states(world, "zed")} == {"failed"}
+
+
+async def test_what_never_ran_sends_nothing_and_fails_nothing_when_it_stops(world: World) -> None:
+    """A command of the desk's, after a restore: what waits is for the gateways."""
+    await world.say(PLAIN)
+    world.heard()
+    waits = await queue(world, "staff", "a reply of before")
+    world.move(minutes=11)
+    await world.core.outbox.stop(1.0)
+    assert world.heard() == []
+    (row,) = await world.rows(Outbox, id=waits)
+    assert row.state == "queued"
 
 
 async def test_a_channel_that_another_gateway_is_busy_with_is_left_to_it(

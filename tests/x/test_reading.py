@@ -215,6 +215,20 @@ def test_every_event_of_a_body_is_read_in_its_order() -> None:
     assert [one.text for one in read.arrivals if isinstance(one, Incoming)] == ["one", "two"]
 
 
+def test_what_is_no_event_costs_the_others_nothing() -> None:
+    """Nor a letter that is none, nor an endless number."""
+    (body,) = events.activity([ann().says("one")], US)
+    body["data"] = (
+        [7, {"event_type": []}, body["data"]] if isinstance(body["data"], dict) else [7, *body["data"]]
+    )
+    body["more"] = "BROKEN"
+    raw = json.dumps(body).encode().replace(b'"BROKEN"', b'"\xff"')
+    endless = json.dumps(body).encode().replace(b'"BROKEN"', b"9" * 6_000)
+
+    for one in (raw, endless):
+        assert [each.text for each in read_body(one, US).arrivals if isinstance(each, Incoming)] == ["one"]
+
+
 @pytest.mark.parametrize(
     "body",
     [

@@ -39,18 +39,37 @@ class Comments:
         """Whether comments may not go live yet (`bot/app.py` knows): they are passed over, as if switched off."""
         beside.also(self, FIELDS[options.traits.name])
 
-    async def read(self, changes: Sequence[Json]) -> list[Arrival]:
-        """Every change of a webhook that means something to us. One that cannot be read stops no other."""
-        found: list[Arrival] = []
+    def read(self, changes: Sequence[Json]) -> tuple[list[Arrival], list[Mention]]:
+        """Every change of a webhook that means something to us, and what has to be fetched first.
+
+        One that cannot be read stops no other.
+        """
+        found, named = list[Arrival](), list[Mention]()
         # To answer 503, as other channels do then, would hold the messages of the same webhooks back.
         for change in () if self.is_held() else changes:
             try:
                 for one in self._reader.read(change):
-                    found += await self._fetched(one) if isinstance(one, Mention) else [one]
+                    if isinstance(one, Mention):
+                        named.append(one)
+                    else:
+                        found.append(one)
             except Exception as error:
-                # Whatever it is, it must not stop those behind it. No text: only its kind.
-                log.error("comments.unreadable", channel=self._out.name, error=type(error).__name__)
+                self._unreadable(error)
+        return found, named
+
+    async def fetched(self, named: Sequence[Mention]) -> list[Arrival]:
+        """What was written where somebody named us: the webhook says only that they did."""
+        found: list[Arrival] = []
+        for one in await asyncio.gather(*map(self._fetched, named), return_exceptions=True):
+            if isinstance(one, Exception):
+                self._unreadable(one)
+            elif not isinstance(one, BaseException):
+                found += one
         return found
+
+    def _unreadable(self, error: Exception) -> None:
+        # Whatever it is, it must not stop those behind it. No text: only its kind.
+        log.error("comments.unreadable", channel=self._out.name, error=type(error).__name__)
 
     async def _fetched(self, mention: Mention) -> list[Arrival]:
         try:

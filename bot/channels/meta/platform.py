@@ -26,8 +26,12 @@ REACHABLE_SECONDS = 5.0
 class Beside(Protocol):
     """What reads the rest of our webhooks, which are no messages: `bot/channels/comments`."""
 
-    async def read(self, changes: Sequence[Mapping[str, Any]]) -> list[Arrival]:
-        """The changes of one webhook as arrivals."""
+    def read(self, changes: Sequence[Mapping[str, Any]]) -> tuple[list[Arrival], list[Any]]:
+        """The changes of one webhook as arrivals, and what has to be fetched."""
+        ...
+
+    async def fetched(self, named: Sequence[Any]) -> list[Arrival]:
+        """That."""
         ...
 
 
@@ -70,9 +74,14 @@ class MetaPlatform:
 
         async def take(body: bytes) -> None:
             arrivals = read_body(body, account)
+            named: Sequence[Any] = ()
             if self._beside is not None:
-                arrivals += await self._beside.read(read_changes(body, account))
+                others, named = self._beside.read(read_changes(body, account))
+                arrivals += others
             await self._inlet(parts).take(arrivals)
+            # Only now: nobody's words of danger wait for what has to be fetched.
+            if self._beside is not None and named:
+                await self._inlet(parts).take(await self._beside.fetched(named))
 
         add_routes(
             found, options.traits.path, take, app_secret=options.app_secret, verify_token=options.verify_token

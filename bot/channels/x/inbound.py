@@ -15,7 +15,6 @@ purpose, mentions of the force among them: docs/channels/x.md says why.
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -24,6 +23,7 @@ from typing import Any
 
 import structlog
 
+from bot.channels.meta import readings
 from bot.channels.x.texts import bare, plain
 from bot.errors import BadRequestError
 from bot.messages import Arrival, Echo, InboundKind, Incoming, Receipt
@@ -87,7 +87,7 @@ def read_body(body: bytes, us: str) -> Read:
         BadRequestError: this is no webhook of X's.
     """
     try:
-        loaded = json.loads(body)
+        loaded = readings.loaded(body)
     except (ValueError, RecursionError) as error:
         raise BadRequestError("the body is not JSON") from error
     if not isinstance(loaded, dict):
@@ -109,17 +109,27 @@ def read_body(body: bytes, us: str) -> Read:
 
 
 def _activities(given: Sequence[object], us: str) -> list[tuple[str, Json]]:
-    """The payload of each event of the X Activity API, by its name."""
+    """The payload of each event of the X Activity API, by its name. What is none costs the others nothing.
+
+    Raises:
+        BadRequestError: none of them is an event.
+    """
     found: list[tuple[str, Json]] = []
+    broken = 0
     for one in given:
         if not isinstance(one, dict) or not isinstance(one.get("event_type"), str):
-            raise BadRequestError("the body holds no event")
+            broken += 1
+            continue
         if str(_object(one.get("filter")).get("user_id") or us) != us:
             log.warning("x.another_account")
             continue
         payload = one.get("payload")
         if isinstance(payload, dict):
             found.append((one["event_type"], payload))
+    if broken and broken == len(given):
+        raise BadRequestError("the body holds no event")
+    if broken:
+        log.error("x.unreadable", kind="event", count=broken)
     return found
 
 

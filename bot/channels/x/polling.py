@@ -85,6 +85,8 @@ class Poller:
         self._step = lease_seconds * 0.3
         self._budget = Budget()
         self._bookmark: int | None = None
+        self._first: int | None = None
+        """From where the first look of all reads."""
         """As the record had it last."""
         self._read_to: int | None = None
         """The newest that this gateway has handed on since it holds the lease."""
@@ -228,7 +230,12 @@ class Poller:
             raise away
 
     def _floor(self) -> int:
-        return self._bookmark if self._bookmark is not None else first_id_at(now() - FIRST_LOOK)
+        if self._bookmark is not None:
+            return self._bookmark
+        # Once: or what waits while the first looks fail would slide out of sight.
+        if self._first is None:
+            self._first = first_id_at(now() - FIRST_LOOK)
+        return self._first
 
     async def _compare(self, read: Read) -> None:
         """Whether X's calls have brought what it lists: of what was written since we could take calls."""
