@@ -16,12 +16,13 @@ from typing import Any
 from sqlalchemy import Row, Select, and_, bindparam, exists, func, or_, select, text, true
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from bot.conversations import receipts
 from bot.store.record import now, table
 from bot.store.tables import Attempt, Outbox
 
 GIVE_UP_AFTER = timedelta(minutes=10)
 """How long a row may be due before its fate is put before the desk, while nobody takes it."""
-DANGER_GIVE_UP_AFTER = timedelta(hours=12)
+DANGER_GIVE_UP_AFTER = receipts.GIVE_UP_AFTER
 """The same for words of danger: whoever carries the channel has to come back first, as long as they are tried."""
 LOOK_BACK = 1000
 """Newest attempts that are looked at for a gateway that has a row's channel."""
