@@ -234,19 +234,6 @@ def test_our_own_words_are_nobody_s(side: CommentSide) -> None:
     assert side.messages(f"{post}/{side.app.us}", side.own) == []
 
 
-def test_an_answer_is_not_lost_when_the_next_comment_goes_to_a_person(side: CommentSide) -> None:
-    """Both in one turn: what passes the chat on comes first, or the answer would be refused."""
-    ann, post = side.commenter(), side.new_post()
-    asked, wants = ann.writes(post, PLAIN), ann.writes(post, "can i talk to a person?")
-    side.happens(asked, wants, batch=True)
-    row = side.done(ann, post)
-
-    assert row.state == "waiting"
-    assert side.public(asked, wants) == [side.line("public_comment")]
-    (private,) = side.private(asked)
-    assert side.answer(FAQ)[:60] in private
-
-
 def test_nothing_private_is_said_between_the_words_of_staff(side: CommentSide) -> None:
     """The same person writes with a moderator in private: there a machine stays silent, and a person reads it."""
     ann, one, other = side.commenter(), side.new_post(), side.new_post()
