@@ -127,6 +127,7 @@ class Sessions:
         self._acted_every = min(ACTED_EVERY, self.idle / 20)
         self.tries = Tries()
         self._together = Together(self._read)
+        self._signs = Together(self._keep_signs)
         """All pages of a gateway ask at the same moment: at each change, each of them."""
 
     async def sign_in(self, username: str, password: str, address: str = "") -> str:
@@ -361,18 +362,27 @@ class Sessions:
 
     async def seen(self, session: Session) -> None:
         """The page is open: the person is at the desk. A locked page is no sign of anybody."""
-        if session.locked or session.owes:
-            return
+        if not session.locked and not session.owes:
+            await self._signs.ask(session.id)
+
+    async def _keep_signs(self, ids: Iterable[str]) -> dict[str, None]:
+        """Keep the signs of life of all pages that give one now, in one statement."""
+        given = dict.fromkeys(ids)
+        stale = (
+            select(StaffSession.id)
+            .where(
+                StaffSession.id.in_(sorted(given)),
+                StaffSession.locked.is_(False),
+                StaffSession.seen_at < now() - SEEN_EVERY,
+            )
+            # A row that somebody writes now is no older after it, and nobody waits for it.
+            .with_for_update(skip_locked=True)
+        )
         async with self._store.write() as connection:
             await connection.execute(
-                update(StaffSession)
-                .where(
-                    StaffSession.id == session.id,
-                    StaffSession.locked.is_(False),
-                    StaffSession.seen_at < now() - SEEN_EVERY,
-                )
-                .values(seen_at=now())
+                update(StaffSession).where(StaffSession.id.in_(stale)).values(seen_at=now())
             )
+        return given
 
     @staticmethod
     def is_own(session: Session, token: str | None) -> bool:

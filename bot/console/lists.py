@@ -44,6 +44,7 @@ from bot.handover.queue import (
     sight_of,
 )
 from bot.handover.sensitive import Sensitive, given_reasons
+from bot.handover.shift import is_on_shift
 from bot.handover.surges import Card, list_cards
 from bot.handover.viewing import readers_of_all
 from bot.messages import URGENT, Actor
@@ -92,6 +93,8 @@ class Shared:
     """What all pages of one key show."""
 
     grades: frozenset[str]
+    staffed: frozenset[tuple[str, str | None]]
+    """Grade and team of those P1 and P2 that wait for others who are there: not to be taken from them."""
     waiting: Sequence[Row[Any]]
     owned: Sequence[Row[Any]]
     """The first of those that anybody has: enough to leave out whatever one reader has."""
@@ -175,8 +178,10 @@ class Lists:
             any_card = not filters.is_set and await any_surge(connection)
             rows = [*waiting, *owned]
             asked = frozenset(row.id for row in rows if rule.asks(row, actor))
+            grades = await grades_of(connection, actor)
             return Shared(
-                await grades_of(connection, actor),
+                grades,
+                await _staffed(connection, grades, waiting),
                 waiting,
                 owned,
                 (await count_owned(connection, actor, filters))[1],
@@ -259,7 +264,7 @@ class Lists:
         if piece is None:
             looking = [] if key[1] else _others(shared.readers.get(row.id, []), row, actor.staff_id or 0)
             labels = shared.labels.get(row.id, [])
-            one = described(row, sight_of(actor), shared.grades, key[1], labels, looking)
+            one = described(row, sight_of(actor), shared, key[1], labels, looking)
             piece = shared.pieces[key] = self._piece(one, 0)
         return piece
 
@@ -267,7 +272,7 @@ class Lists:
         """One row of what `actor` has."""
         me = actor.staff_id or 0
         looking = _others(shared.readers.get(row.id, []), row, me)
-        one = described(row, actor, shared.grades, False, mine.labels.get(row.id, []), looking)
+        one = described(row, actor, shared, False, mine.labels.get(row.id, []), looking)
         return self._piece(one, me)
 
     def _piece(self, one: dict[str, Any], reader: int) -> Markup:
@@ -329,7 +334,7 @@ def _others(looking: Iterable[tuple[int, str]], row: Row[Any], me: int) -> list[
 def described(
     row: Row[Any],
     actor: Actor,
-    grades: frozenset[str],
+    shared: Shared,
     asks: bool,
     labels: Sequence[str],
     readers: Sequence[str],
@@ -339,7 +344,7 @@ def described(
     return {
         "row": row,
         "can": can,
-        "may_take": row.grade is None or row.grade in grades or row.grade in URGENT,
+        "may_take": _may_take(row, shared),
         "movable": row.grade not in URGENT and (row.state == "waiting" or can.own),
         "last": last_words(row),
         **why_here(row),
@@ -348,6 +353,21 @@ def described(
         # Words of a sensitive chat are shown to those only who may read it.
         **({"last": "", "words": [], "asks": True} if asks else {}),
     }
+
+
+def _may_take(row: Row[Any], shared: Shared) -> bool:
+    """As a claim is checked (`handover.ownership.claim`): danger waits for nobody who is not there."""
+    if row.grade is None or row.state != "waiting" or row.grade in shared.grades:
+        return True
+    return row.grade in URGENT and (row.grade, row.team) not in shared.staffed
+
+
+async def _staffed(
+    connection: AsyncConnection, grades: frozenset[str], waiting: Iterable[Row[Any]]
+) -> frozenset[tuple[str, str | None]]:
+    """The pairs of grade and team that readers with these grades leave to somebody who is there."""
+    pairs = {(row.grade, row.team) for row in waiting if row.grade in URGENT and row.grade not in grades}
+    return frozenset([pair for pair in pairs if await is_on_shift(connection, *pair)])
 
 
 def why_here(row: Any) -> dict[str, Any]:

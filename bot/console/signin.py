@@ -22,7 +22,7 @@ def add(routes: Routes) -> None:
     routes.get("/desk/locked", locked_page, STAFF, while_locked=True, acts=False)
     routes.post("/desk/lock", lock, STAFF, while_locked=True, acts=False)
     routes.post("/desk/unlock", unlock, STAFF, while_locked=True, acts=False)
-    routes.post("/desk/here", here, STAFF, acts=True)
+    routes.post("/desk/here", here, STAFF, acts=False)
 
 
 async def root(visit: Visit) -> HTTPResponse:
@@ -121,6 +121,7 @@ async def unlock(visit: Visit) -> HTTPResponse:
 
 
 async def here(visit: Visit) -> HTTPResponse:
-    """Somebody moved a hand on an open page."""
+    """Somebody moved a hand on an open page: no reason for what others wait for to stand back."""
+    await visit.console.sessions.acted(visit.session)
     await visit.console.sessions.seen(visit.session)
     return empty()

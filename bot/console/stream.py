@@ -32,8 +32,12 @@ from bot.store.record import Cursor, latest_cursor
 POLL_SECONDS = 2.0
 PING_SECONDS = 15.0
 SEEN_SECONDS = 20.0
-GATHER_SECONDS = 0.15
-"""At most so often one page looks: many who write at once must not make every desk look for each."""
+GATHER_SECONDS = 0.1
+"""All pages of a gateway look at the same moments, so long apart: one reading then serves them all, and many
+who write at once do not make every page look for each."""
+AGAIN_SECONDS = 0.25
+"""After a ring that brought nothing: the event may stand behind another's transaction that is still open."""
+MOST_AGAIN = 4
 
 _CURSOR = re.compile(r"([0-9]{1,18})\.([0-9]{1,18})")
 
@@ -98,6 +102,7 @@ async def _follow(visit: Visit, response: BaseHTTPResponse, cursor: Cursor) -> N
     ready = False
     sent_at = time.monotonic()
     seen_at = 0.0
+    rang, again = False, 0
     bell, viewers = visit.core.bell, bell_of(visit.session.staff_id)
     with bell.subscribe("event", viewers) as ear, bell.subscribe(viewers) as looked_on:
         while True:
@@ -108,9 +113,6 @@ async def _follow(visit: Visit, response: BaseHTTPResponse, cursor: Cursor) -> N
                 if session is None or session.locked:
                     await response.send(_say("gone" if session is None else "locked", {}))
                     break
-                if time.monotonic() - seen_at > SEEN_SECONDS:
-                    await sessions.seen(session)
-                    seen_at = time.monotonic()
                 events, may = await visit.console.looks.ask(cursor, sight_of(actor_of(session)))
             except StoreUnavailableError:
                 # The browser sees the end, tells its reader, and comes back by itself.
@@ -145,6 +147,7 @@ async def _follow(visit: Visit, response: BaseHTTPResponse, cursor: Cursor) -> N
             )
             if looked_on.is_set():
                 looked_on.clear()
+                rang = False  # it was this that rang
                 text += _say("viewers", {})
             if events:
                 text += _say("place", {}, cursor)
@@ -156,8 +159,22 @@ async def _follow(visit: Visit, response: BaseHTTPResponse, cursor: Cursor) -> N
             if text:
                 await response.send(text)
                 sent_at = time.monotonic()
+            # The sign of life comes after what the reader waits for.
+            if time.monotonic() - seen_at > SEEN_SECONDS:
+                try:
+                    await sessions.seen(session)
+                except StoreUnavailableError:
+                    break
+                seen_at = time.monotonic()
             if len(events) < BATCH:
-                looked_at = time.monotonic()
-                await wait_any(ear, POLL_SECONDS)
-                await asyncio.sleep(max(0.0, looked_at + GATHER_SECONDS - time.monotonic()))
-                ear.clear()
+                again = 0 if events or again == MOST_AGAIN else again + 1 if rang or again else 0
+                rang = await _next_moment(ear, AGAIN_SECONDS if again else POLL_SECONDS)
+
+
+async def _next_moment(ear: asyncio.Event, seconds: float) -> bool:
+    """Wait for a ring, `seconds` at most, and then for the moment at which all pages look. True: it rang."""
+    rang = await wait_any(ear, seconds)
+    await asyncio.sleep(GATHER_SECONDS - time.monotonic() % GATHER_SECONDS)
+    rang = rang or ear.is_set()
+    ear.clear()
+    return rang

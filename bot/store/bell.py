@@ -114,10 +114,12 @@ class Bell:
                 await asyncio.sleep(1.0)
 
 
-async def wait_any(ear: asyncio.Event, seconds: float) -> None:
-    """Wait until `ear` is set, `seconds` at most; it is cleared for the next ring."""
+async def wait_any(ear: asyncio.Event, seconds: float) -> bool:
+    """Wait until `ear` is set, `seconds` at most; it is cleared for the next ring. True: it was set."""
     # Not wait_for: in Python 3.11 it loses a cancellation that comes together with the ring.
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(seconds):
             await ear.wait()
+    rang = ear.is_set()
     ear.clear()
+    return rang

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Sequence
+from unittest import mock
 
 import pytest
 import time_machine
@@ -21,6 +23,7 @@ from bot.accounts.sessions import FREE_TRIES, REFUSAL, SLOWEST_SECONDS, Tries
 from bot.errors import RefusedError
 from bot.messages import Actor
 from bot.store import Store
+from bot.store.record import now
 from bot.store.tables import Audit, Staff, StaffSession
 from tests.support.world import World, clock_at_noon
 
@@ -194,6 +197,23 @@ async def test_being_seen_is_no_sign_of_a_hand(
     session = await sessions.find(token)
     assert session is not None
     assert session.locked
+
+
+async def test_signs_of_life_given_at_once_are_kept_for_each_open_page_and_no_locked_one(
+    store: Store, sessions: Sessions, mo: int, clock: time_machine.Traveller
+) -> None:
+    open_ones = [await sessions.find(await sessions.sign_in("mo", PASSWORD)) for _ in range(4)]
+    clock.shift(60)
+    locked = open_ones[0]
+    assert locked is not None
+    await sessions.lock(locked, "lock")  # its page has not heard of it yet
+    with mock.patch.object(Store, "write", autospec=True, side_effect=Store.write) as writes:
+        await asyncio.gather(*(sessions.seen(one) for one in open_ones if one is not None))
+    async with store.read() as connection:
+        rows = (await connection.execute(select(StaffSession.id, StaffSession.seen_at))).all()
+    fresh = {row.id for row in rows if row.seen_at == now()}
+    assert fresh == {one.id for one in open_ones[1:] if one is not None}
+    assert writes.call_count == 1
 
 
 async def test_a_session_ends_after_twelve_hours_whatever_is_done(

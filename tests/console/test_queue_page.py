@@ -14,7 +14,7 @@ from sqlalchemy import update
 from bot.console import lists
 from bot.store.record import now
 from bot.store.tables import Conversation, Measure, Note, Outbox, Staff, StaffSession, Surge
-from tests.console.serving import Browser, Desk
+from tests.console.serving import TEAMS, Browser, Desk
 from tests.support.world import P1, P3
 
 pytestmark = pytest.mark.integration
@@ -57,6 +57,23 @@ def test_take_the_next_opens_the_most_urgent_and_a_press_takes_one(any_desk: Des
     nothing = mo.post("/desk/queue/next", press="x")
     assert nothing.status_code == 422
     assert "Nothing waits that you may take." in nothing.text
+
+
+def test_a_p1_may_be_taken_in_the_list_just_where_a_claim_would_be_heard(
+    any_desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk = any_desk
+    urgent = grade(desk, "bob", "P1", team="control_room")
+    monkeypatch.setitem(TEAMS, "kim", ("moderator", ["digital_desk"]))
+    desk.hire("kim")
+    kim = desk.browser("kim")
+    # Kim's team takes no P1, but nobody is there who does.
+    assert f'id="claim-{urgent}"' in kim.get("/desk/queue").text
+    mo = desk.browser("mo")
+    assert f'id="claim-{urgent}"' in mo.get("/desk/queue").text
+    assert f'id="claim-{urgent}"' not in kim.get("/desk/queue").text
+    refused = kim.do(desk.chat("bob"), "claim", epoch=desk.chat("bob").epoch)
+    assert "Your teams do not take a P1." in refused.text
 
 
 def test_filters_stay_in_the_address_that_the_page_refreshes_from(desk: Desk) -> None:
