@@ -114,6 +114,7 @@ class Core:
         loop = asyncio.get_running_loop()
         until = loop.time() + seconds
         self.clocks.stop()
+        await self.door.line.stop(seconds)
         clocks = [task for task in self._tasks if task.get_name() == "clocks"]
         if clocks:
             await asyncio.wait(clocks, timeout=seconds)
@@ -203,6 +204,11 @@ def build_core(settings: Settings, channels: Mapping[str, Channel]) -> Core:
     clocks.add_sweep(views.sweep)
     standings = Standings(store, channels)
     clocks.add_sweep(standings.sweep)
+    door = Door(
+        store, bell, words, channels, turns.kick, outbox.send_in_store, alarms.unstored,
+        limits=limits, own=own, comments=comments,
+    )  # fmt: skip
+    turns.stand_back = door.line.until_calm
     return Core(
         settings=settings,
         store=store,
@@ -211,18 +217,7 @@ def build_core(settings: Settings, channels: Mapping[str, Channel]) -> Core:
         screen=screen,
         words=words,
         assistant=assistant,
-        door=Door(
-            store,
-            bell,
-            words,
-            channels,
-            turns.kick,
-            outbox.send_in_store,
-            alarms.unstored,
-            limits=limits,
-            own=own,
-            comments=comments,
-        ),
+        door=door,
         turns=turns,
         outbox=outbox,
         clocks=clocks,

@@ -34,6 +34,7 @@ from bot.conversations import (
     standing,
 )
 from bot.conversations.comments import Comments
+from bot.conversations.gathering import Call, Gathering, TogetherError
 from bot.conversations.limits import Limits
 from bot.conversations.outgoing import OwnWords
 from bot.conversations.plan import SendInStore
@@ -163,8 +164,8 @@ class Door:
         self._limits = limits
         self._told_directly: OrderedDict[tuple[str, str], None] = OrderedDict()
         self._direct: set[asyncio.Task[None]] = set()
-        self._late: set[asyncio.Task[_Batch]] = set()
-        """Batches that were answered 503 because the database hung, and may still be stored."""
+        self.line: Gathering[Accepted] = Gathering(self._store_calls)
+        """Those who wait to be stored; a batch that was answered 503 because the database hung may still be."""
 
     async def accept(self, arrivals: Sequence[Arrival]) -> list[Accepted]:
         """Store a batch, all of it or nothing, and start the turns that follow.
@@ -174,50 +175,47 @@ class Door:
         """
         arrivals = [keepable(arrival) for arrival in arrivals]
         # A fixed order of people keeps two gateways with the same batch from waiting on each other.
-        ordered = [
-            arrival
-            for _, arrival in sorted(
-                enumerate(arrivals),
-                key=lambda pair: (pair[1].channel, not _is_move(pair[1]), _person_of(pair[1]), pair[0]),
-            )
-        ]
+        ordered = sorted(arrivals, key=_order)
         try:
             with metrics.timed("door"):
-                batch = await self._stored(ordered)
+                return await self._stored(ordered)
         except StoreUnavailableError as error:
             metrics.DOOR_CLOSED.inc()
             raise DoorClosedError(await self.tell_directly(arrivals)) from error
-        self._go_on(ordered, batch)
-        return batch.accepted
 
-    async def _stored(self, ordered: Sequence[Arrival]) -> _Batch:
+    async def _stored(self, ordered: Sequence[Arrival]) -> list[Accepted]:
         """Store the batch. Who is in danger does not wait for a database that hangs.
 
         The batch is stored all the same, if the database ever answers; the platform's next delivery
         is then a repeat.
         """
-        task = asyncio.create_task(self._store_batch(ordered), name="door")
+        is_p1 = any(isinstance(one, Incoming) and self._is_p1(one.text) for one in ordered)
+        call = self.line.join(ordered, is_urgent=is_p1)
         try:
-            done, _ = await asyncio.wait({task}, timeout=PATIENCE_SECONDS)
-            if not done and any(isinstance(one, Incoming) and self._is_p1(one.text) for one in ordered):
-                self._late.add(task)
-                task.add_done_callback(lambda ended: self._came_late(ordered, ended))
-                raise StoreUnavailableError("the database does not answer in time")
-            return await task
+            done, _ = await asyncio.wait({call.done}, timeout=PATIENCE_SECONDS if is_p1 else None)
         except asyncio.CancelledError:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+            self.line.leave(call)
             raise
+        if not done:
+            raise StoreUnavailableError("the database does not answer in time")
+        await call.done
+        return call.accepted
 
-    def _came_late(self, ordered: Sequence[Arrival], task: asyncio.Task[_Batch]) -> None:
-        self._late.discard(task)
-        if not task.cancelled() and task.exception() is None:
-            self._go_on(ordered, task.result())
-
-    def _go_on(self, ordered: Sequence[Arrival], batch: _Batch) -> None:
-        """Start what follows once a batch is stored."""
-        for one, taken in zip((a for a in ordered if isinstance(a, Incoming)), batch.accepted, strict=True):
-            metrics.took(one.channel, taken.repeated, taken.conversation_id, taken.grade)
+    async def _store_calls(self, calls: Sequence[Call[Accepted]]) -> None:
+        """Store what several calls brought in one transaction, and start what follows."""
+        # One order for all of them, as within a call.
+        ordered = sorted(
+            ((arrival, call) for call in calls for arrival in call.arrivals), key=lambda pair: _order(pair[0])
+        )
+        batch = await self._store_batch([arrival for arrival, _ in ordered])
+        for call in calls:
+            call.accepted.clear()
+        kept = iter(batch.accepted)
+        for arrival, call in ordered:
+            if isinstance(arrival, Incoming):
+                taken = next(kept)
+                call.accepted.append(taken)
+                metrics.took(arrival.channel, taken.repeated, taken.conversation_id, taken.grade)
         self._bell.ring("event")
         if batch.in_line:
             self._bell.ring("outbox")
@@ -265,7 +263,7 @@ class Door:
                 await asyncio.sleep(0.02 * (attempt + 1))
             else:
                 return batch
-        raise StoreUnavailableError("the database refused the same batch several times")
+        raise TogetherError("the database refused the same batch several times")
 
     async def _incoming(
         self, connection: AsyncConnection, incoming: Incoming, batch: _Batch, breaks: tuple[str, ...] = ()
@@ -515,6 +513,10 @@ class Door:
             # Whatever broke: the platform must hear 503, or it would not deliver the message again.
             self._told_directly.pop(key, None)
             log.error("door.direct_broke", channel=channel.name, error=type(error).__name__)
+
+
+def _order(arrival: Arrival) -> tuple[str, bool, str]:
+    return arrival.channel, not _is_move(arrival), _person_of(arrival)
 
 
 def _is_move(arrival: Arrival) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -44,6 +44,8 @@ TURN_CHARACTERS = 1000
 AFTER_LEFT_BEHIND = timedelta(seconds=2)
 MAX_AT_ONCE = 32
 TRIES = 3
+STAND_BACK_SECONDS = 2.0
+"""How long an answer waits in a crowd while messages wait to be stored."""
 
 _conversation, _message, _person = table(Conversation), table(Message), table(Person)
 _time = _conversation.c.lease_expires.type
@@ -99,6 +101,10 @@ _LEFT_BEHIND = (
 )
 
 
+async def _at_once(_seconds: float) -> None:
+    """For a gateway without a door."""
+
+
 class Turns:
     """Runs the turns of all conversations that this gateway hears of."""
 
@@ -131,6 +137,8 @@ class Turns:
         self._again: set[int] = set()
         self._failures: dict[int, int] = {}
         self._places = asyncio.Semaphore(MAX_AT_ONCE)
+        self.stand_back: Callable[[float], Awaitable[None]] = _at_once
+        """Returns when nobody waits to be stored, after so many seconds at the latest."""
 
     # ---- scheduling --------------------------------------------------------------------------
 
@@ -147,6 +155,7 @@ class Turns:
             while True:
                 self._again.discard(conversation_id)
                 async with self._places:
+                    await self.stand_back(STAND_BACK_SECONDS)
                     while await self.run(conversation_id):
                         pass
                 if conversation_id not in self._again:
