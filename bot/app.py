@@ -33,7 +33,7 @@ from bot.channels.sites import joined_sites
 from bot.channels.telegram import Telegram
 from bot.channels.webchat import WebChat
 from bot.channels.whatsapp import WhatsApp
-from bot.channels.x import X
+from bot.channels.x import Mentions, X
 from bot.core import Core, build_core
 from bot.errors import (
     BadRequestError,
@@ -91,7 +91,9 @@ def platforms(settings: Settings) -> dict[str, Platform]:
     if settings.whatsapp_token.get_secret_value():
         chosen["whatsapp"] = WhatsApp(settings)
     if settings.x_access_token.get_secret_value():
-        chosen["x"] = X(settings)
+        chosen["x"] = x = X(settings)
+        if settings.x_mentions:
+            chosen["x-mentions"] = Mentions(x)
     chosen.update(joined_sites(settings))
     return chosen
 
@@ -113,8 +115,10 @@ def build(settings: Settings, extra: Sequence[Platform] = (), *, practice: Pract
     gate = Gate(settings, core.store, chosen, lambda: look(around))
     public = _app(f"public-{core.name}", settings)
     for platform in chosen.values():
-        if isinstance(platform, Comments):
+        if isinstance(platform, Comments | Mentions):
             platform.is_held = partial(_is_held, core, platform.channel.name)
+        if isinstance(platform, Comments):
+            core.clocks.add_kind(platform.fetches, platform.fetch_again)
         public.blueprint(_held_back(platform.blueprint(parts), platform.channel.name, core, gate))
     monitor.add_to(public, "public", inside=False)
     desk = _app(f"desk-{core.name}", settings)

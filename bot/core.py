@@ -172,7 +172,7 @@ def build_core(settings: Settings, channels: Mapping[str, Channel]) -> Core:
     )  # fmt: skip
     clocks = Clocks(
         store, bell, words, turns, assistant, content, gateway=name,
-        poll_seconds=settings.poll_seconds, limits=limits, own=own,
+        poll_seconds=settings.poll_seconds, limits=limits, own=own, channels=channels,
     )  # fmt: skip
     clocks.add_kind(quiet.KIND, quiet.Quiet(store, content).look)
     alarms = Alarms(
@@ -188,8 +188,8 @@ def build_core(settings: Settings, channels: Mapping[str, Channel]) -> Core:
     approvals = Approvals(store, bell, content, guard)
     clocks.add_kind(APPROVAL, approvals.rise)
     hiding = Hiding(store, bell, channels, lambda: comments.rule)
-    clocks.add_kind(HIDE, hiding.hide)
-    clocks.add_kind(LOOK, hiding.look)
+    clocks.add_kind(HIDE, hiding.hide, of_channel=True)
+    clocks.add_kind(LOOK, hiding.look, of_channel=True)
     clocks.add_kind(REVIEW, hiding.rise)
     surges = SurgeAnswers(store, bell, content, desk, guard)
     grouping = Surges(

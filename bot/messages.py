@@ -38,10 +38,17 @@ DELIVERY_RANK: Mapping[str, int] = {
 """A delivery state only ever moves to a higher rank (I7); two of the same rank never replace."""
 
 
-COMMENTS: Mapping[str, str] = {"facebook-comments": "messenger", "instagram-comments": "instagram"}
+COMMENTS: Mapping[str, str] = {
+    "facebook-comments": "messenger", "instagram-comments": "instagram", "x-mentions": "x",
+}  # fmt: skip
 """Channels whose messages stand in public, and where the person of each reads a private reply.
 
 On them nothing is said but what comment mode says: `bot/conversations/comment_words.py`.
+"""
+PRIVATE_FIRST: frozenset[str] = frozenset({"x-mentions"})
+"""Those of them where many people take no private message of ours: the line in public leaves after it.
+
+Then it says how else to reach us, where the private one was refused (`bot/conversations/disclosure.py`).
 """
 Way = Literal["", "public", "private"]
 """How words reach somebody who wrote in public; empty on every other channel."""
@@ -84,6 +91,12 @@ class Comment:
     """Whether the platform lets us answer it in public, and in private."""
     is_ours: bool = True
     """It stands under a post of the force's."""
+    post_author: str = ""
+    """Who began the thread, where that is known and not said by `is_ours` for good."""
+    post_text: str | None = None
+    """What the post says, where it came along: they name us in a post of their own."""
+    private_id: str = ""
+    """Who they are in private, where a platform numbers people the same way there."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -140,6 +140,8 @@ class Settings(BaseSettings):
     x_silent_minutes: float = Field(20.0, gt=0, le=1440)
     """After so long without word from X the desk says that the channel is degraded."""
     x_api_url: str = "https://api.x.com"
+    x_mentions: bool = False
+    """Read the posts that mention the force's account too, in comment mode (docs/channels/x.md)."""
 
     sites_file: Path | None = None
     """A YAML file of joined sites, in the place of the force's sites.yml."""
@@ -179,7 +181,7 @@ class Settings(BaseSettings):
     @property
     def takes_comments(self) -> bool:
         """Whether comments under posts come in at all."""
-        return self.messenger_comments or self.instagram_comments
+        return self.messenger_comments or self.instagram_comments or self.x_mentions
 
     @field_validator("assistant_urls", mode="before")
     @classmethod

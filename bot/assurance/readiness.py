@@ -434,6 +434,17 @@ async def channel_findings(around: Surroundings) -> AsyncIterator[Finding]:
                 f"channel.{name}", CHANNELS, f"The channel {name} cannot be reached: {answer.rstrip('.')}.",
                 "Check its token and address, and the way out of this network.", "Operator",
             )  # fmt: skip
+    for setting, beside in (
+        ("messenger_comments", "messenger"),
+        ("instagram_comments", "instagram"),
+        ("x_mentions", "x"),
+    ):
+        if getattr(around.settings, setting) and beside not in around.platforms:
+            yield Finding(
+                f"channel.{setting}", CHANNELS,
+                f"FRONTCOUNTER_{setting.upper()} is set, but the channel {beside} is off: nothing of it is read.",
+                "Set up that channel, or take the setting away.", "Operator", False,
+            )  # fmt: skip
     async with around.store.read() as connection:
         wrong = await standing.degraded(connection)
     for name, topics in wrong.items():

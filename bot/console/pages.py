@@ -37,6 +37,7 @@ CHANNELS = {
     "instagram-comments": "Instagram comments",
     "whatsapp": "WhatsApp",
     "x": "X",
+    "x-mentions": "X posts",
 }
 NETS = {
     "screen": "the safety words list",

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Row, Select, and_, bindparam, exists, func, or_, select, text, true
+from sqlalchemy import Row, Select, and_, bindparam, case, exists, func, or_, select, text, true
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.conversations import receipts
@@ -25,7 +25,11 @@ GIVE_UP_AFTER = timedelta(minutes=10)
 DANGER_GIVE_UP_AFTER = receipts.GIVE_UP_AFTER
 """The same for words of danger: whoever carries the channel has to come back first, as long as they are tried."""
 LOOK_BACK = 1000
-"""Newest attempts that are looked at for a gateway that has a row's channel."""
+"""Attempts that are looked at in one go for a gateway that has a row's channel.
+
+Those of all channels stand in one table, and a busy one must not hide the others: so as many are looked at as
+were made in the time that counts.
+"""
 
 GAP_SECONDS = 60.0
 """A gateway that has not looked for so long was away itself."""
@@ -139,17 +143,22 @@ async def is_tried_elsewhere(connection: AsyncConnection, row: Row[Any], ours: C
     Of a channel that is held back, words of danger say nothing: they leave by it as well.
     """
     says_something = true() if row.channel not in ours.channels else Outbox.kind != "safety"
-    newest = (
-        select(Attempt.outbox_id, Attempt.started_at).order_by(Attempt.id.desc()).limit(LOOK_BACK).subquery()
-    )
-    found = await connection.execute(
-        select(Outbox.id)
-        .join(newest, newest.c.outbox_id == Outbox.id)
-        .where(
-            Outbox.channel == row.channel,
-            says_something,
-            newest.c.started_at > now() - GIVE_UP_AFTER,
-        )
-        .limit(1)
-    )
-    return found.scalar_one_or_none() is not None
+    since, below = now() - GIVE_UP_AFTER, None
+    while True:
+        newest = select(Attempt.id, Attempt.outbox_id, Attempt.started_at).order_by(Attempt.id.desc())
+        if below is not None:
+            newest = newest.where(Attempt.id < below)
+        some = newest.limit(LOOK_BACK).subquery()
+        tried = case((and_(Outbox.channel == row.channel, says_something), some.c.started_at))
+        seen = (
+            await connection.execute(
+                select(func.min(some.c.id), func.min(some.c.started_at), func.max(tried)).select_from(
+                    some.join(_outbox, _outbox.c.id == some.c.outbox_id)
+                )
+            )
+        ).one()
+        below, earliest, latest = seen
+        if latest is not None and latest > since:
+            return True
+        if below is None or earliest <= since:
+            return False

@@ -7,17 +7,17 @@ conversation in which somebody waits.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from datetime import timedelta
+from collections.abc import Awaitable, Callable, Collection
+from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
-from sqlalchemy import Row, func, or_, select, update
+from sqlalchemy import ColumnElement, Row, exists, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.assistant.client import Assistant, pieces
 from bot.assistant.content import LiveContent
-from bot.conversations import echoes
+from bot.conversations import carriers, echoes
 from bot.conversations.application import UNDERSTAND_AGAIN
 from bot.conversations.limits import Limits
 from bot.conversations.outgoing import OwnWords
@@ -62,8 +62,14 @@ class Clocks:
         limits: Limits,
         own: OwnWords,
         poll_seconds: float = 1.0,
+        channels: Collection[str] = (),
     ) -> None:
+        """`channels`: those that this gateway has."""
         self._own = own
+        self._channels = frozenset(channels)
+        self._of_channels: set[str] = set()
+        """Kinds that need the channel of their conversation."""
+        self._watch = carriers.Watch()
         self._store = store
         self._bell = bell
         self._words = words
@@ -84,9 +90,17 @@ class Clocks:
             **self._samples.kinds,
         }
 
-    def add_kind(self, kind: str, work: Callable[[Row[Any]], Awaitable[bool]]) -> None:
-        """Run due rows of this kind by `work`; it says whether the row is done with."""
+    def add_kind(
+        self, kind: str, work: Callable[[Row[Any]], Awaitable[bool]], *, of_channel: bool = False
+    ) -> None:
+        """Run due rows of this kind by `work`; it says whether the row is done with.
+
+        `of_channel`: only a gateway that has the conversation's channel can do it. Another leaves it alone,
+        until nobody has done it for so long that it is this one's to say so.
+        """
         self._kinds[kind] = work
+        if of_channel:
+            self._of_channels.add(kind)
 
     def add_sweep(self, work: Callable[[], Awaitable[Any]]) -> None:
         """Run `work` at every tenth look."""
@@ -130,6 +144,9 @@ class Clocks:
                     Due.done_at.is_(None),
                     Due.due_at <= moment,
                     or_(Due.holder.is_(None), Due.held_until < moment),
+                    # Another kind is of a newer version, or of a channel that another gateway has.
+                    Due.kind.in_(sorted(self._kinds)),
+                    self._is_ours(moment),
                 )
                 .order_by(Due.due_at)
                 .limit(100)
@@ -144,6 +161,16 @@ class Clocks:
             self._bell.ring("event")
             self._bell.ring("outbox")
         return done
+
+    def _is_ours(self, moment: datetime) -> ColumnElement[bool]:
+        """The condition that leaves out what only another gateway can do (as the outbox: `carriers.py`)."""
+        has_channel = exists().where(
+            Conversation.id == Due.conversation_id, Conversation.channel.in_(sorted(self._channels))
+        )
+        ours = or_(Due.kind.not_in(sorted(self._of_channels)), has_channel)
+        if not self._watch.is_long_enough():
+            return ours
+        return or_(ours, Due.due_at <= moment - carriers.GIVE_UP_AFTER)
 
     async def _one(self, due_id: int) -> bool:
         async with self._store.write() as connection:
@@ -162,12 +189,7 @@ class Clocks:
             row = taken.one_or_none()
         if row is None:
             return False
-        kind = self._kinds.get(row.kind)
-        if kind is None:
-            log.error("clocks.unknown_kind", kind=row.kind)
-            finished = True
-        else:
-            finished = await kind(row)
+        finished = await self._kinds[row.kind](row)
         async with self._store.write() as connection:
             values: dict[str, Any] = {"holder": None, "held_until": None}
             if finished or row.attempts >= (UNDERSTAND_TRIES if row.kind == "understand" else TRIES):

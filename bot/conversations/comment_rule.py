@@ -42,7 +42,7 @@ class CommentRule:
         """What a post is: as staff marked it, else as its words say; None: nobody knows them yet."""
         if post.kind:
             return str(post.kind)
-        if not post.is_ours:
+        if not post.is_ours and not _is_theirs(post):
             # Somebody else's: nobody asked us to talk there.
             return "appeal"
         if post.text is None:
@@ -55,3 +55,12 @@ class CommentRule:
         """Whether we are quiet under a post. One that nobody could read may be anything."""
         kind = self.kind_of(post)
         return kind is None or kind in QUIET
+
+
+def _is_theirs(post: Any) -> bool:
+    """Whether whoever we would answer wrote the post itself, and named us in it: then they have asked us.
+
+    A list of posts has no reader in it: there the writer counts, who alone may be answered.
+    """
+    author = getattr(post, "author", None)
+    return author is not None and getattr(post, "account", author) == author

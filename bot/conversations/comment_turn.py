@@ -26,7 +26,7 @@ from bot.conversations.plan import Plan, Taken
 from bot.conversations.words import Words
 from bot.handover import ownership
 from bot.handover.shift import is_on_shift
-from bot.messages import URGENT, Grade, Hit
+from bot.messages import PRIVATE_FIRST, URGENT, Grade, Hit
 from bot.safety import Languages
 from bot.store.record import change_conversation
 from bot.store.tables import HiddenReview, PublicComment
@@ -131,14 +131,17 @@ class CommentApplication(Application):
         hidden = await self._hidden_note(row, message)
         if not parts and not hidden:
             return
-        await comment_words.say_once_in_public(self._connection, self._words, row, message.id)
-        opening = self._words.content.current.line("comment_private")
+        if row.channel not in PRIVATE_FIRST:
+            await comment_words.say_once_in_public(self._connection, self._words, row, message.id)
+        opening = comment_words.opening(self._words.content.current, row.channel)
         about = await comment_words.newest(self._connection, row.id, message.id)
         if about is not None and await comment_words.say_privately(
             self._connection, row, "assistant", [opening, hidden, *parts], about=about,
             slug=slug if parts else None, turn=self._turn,
         ):  # fmt: skip
             self._answered = slug
+        if row.channel in PRIVATE_FIRST:
+            await comment_words.say_once_in_public(self._connection, self._words, row, message.id)
 
     def _known(self, message: Row[Any]) -> str | None:
         """The answer that was certainly asked for, if the live release carries it."""

@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Row, and_, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from bot.assistant.content import Content
 from bot.conversations.comment_rule import CommentRule
 from bot.conversations.comments import post_of
+from bot.conversations.lengths import LONGEST_IN_PUBLIC, weight
 from bot.conversations.receipts import advance
 from bot.errors import RefusedError
 from bot.handover.ownership import Raised
@@ -32,6 +34,7 @@ NO_PRIVATE = (
     "The person has to write again. You can reply in public."
 )
 LONGEST_REPLY_BYTES = 900
+TOO_LONG_IN_PUBLIC = "A public reply there holds {most} letters at most. A link counts as 23."
 TOO_LONG = "A reply to a comment is one short message. Use 900 letters at most."
 NO_PUBLIC = "This comment takes no public reply. Reply privately."
 
@@ -106,6 +109,13 @@ async def say_privately(
         connection, row, kind, words, epoch=row.epoch, way="private", place=comment.place, **more
     )
     return True
+
+
+def opening(content: Content, channel: str) -> str:
+    """Who writes, and why: the first words of what is said in private."""
+    # A release of before has one sentence for all.
+    own = f"comment_private_{channel.replace('-', '_')}"
+    return content.line(own if own in content.lines else "comment_private")
 
 
 async def is_with_staff(connection: AsyncConnection, row: Row[Any]) -> bool:
@@ -268,6 +278,9 @@ async def staff_place(connection: AsyncConnection, row: Row[Any], wanted: str, t
     if wanted == "public":
         if comment is None or not comment.takes_public:
             raise RefusedError(NO_PUBLIC)
+        most = LONGEST_IN_PUBLIC.get(row.channel)
+        if most is not None and weight(text) > most:
+            raise RefusedError(TOO_LONG_IN_PUBLIC.format(most=most))
         return "public", comment.place
     if comment is None or not await private_is_free(connection, comment):
         raise RefusedError(NO_PRIVATE)

@@ -105,7 +105,7 @@ class Comments:
                 update(PublicComment).where(PublicComment.id == comment.id).values(removed=True)
             )
             await hiding.settle(connection, comment, DOOR, "removed")
-        elif rules and stands.is_ours:
+        elif rules and await _is_ours(connection, stands, conversation):
             # Under somebody else's post we hide nothing: it is not ours to hide.
             await hiding.found(connection, comment, incoming.text, rules, self.rule)
 
@@ -125,11 +125,17 @@ class Comments:
             post = await post_of(connection, conversation.person_id)
         if post is None:
             return True
-        if post.text is None and post.is_ours and not post.kind:
-            post = await self._look_up(post)
+        asked = post.is_ours or (post.author is not None and post.author == post.account)
+        if not post.kind and (self._is_nobodys(post) or (post.text is None and asked)):
+            post = await self._look_up(post, conversation)
         return self.rule.is_quiet(post)
 
-    async def _look_up(self, post: Row[Any]) -> Any:
+    def _is_nobodys(self, post: Row[Any]) -> bool:
+        """Whether nobody knows yet who wrote a post, and its platform may say."""
+        channel = self._channels.get(post.channel)
+        return post.author is None and bool(getattr(channel, "tells_authors", False))
+
+    async def _look_up(self, post: Row[Any], conversation: Row[Any]) -> Any:
         look = getattr(self._channels.get(post.channel), "look_up", None)
         if look is None:
             return post
@@ -144,16 +150,36 @@ class Comments:
             return post
         try:
             async with self._store.write() as connection:
-                await _keep_post(connection, post.channel, post.platform_id, text=found.text, link=found.link)
-                return (await connection.execute(select(Post.__table__).where(Post.id == post.id))).one()
+                # What a third person wrote under whom somebody names us is none of our business.
+                is_asked = found.is_ours or found.author == post.account
+                await _keep_post(
+                    connection, post.channel, post.platform_id, link=found.link, is_ours=found.is_ours,
+                    text=found.text if is_asked else None, author=found.author,
+                )  # fmt: skip
+                if found.is_ours and not post.is_ours:
+                    await self._look_late(connection, post.id)
+                return await post_of(connection, conversation.person_id) or post
         except StoreUnavailableError:
             return post
 
+    async def _look_late(self, connection: AsyncConnection, post_id: int) -> None:
+        """Only now a post is known to be ours: what stands under it may have to be hidden."""
+        found = await connection.execute(
+            select(PublicComment.__table__)
+            .join(Conversation, Conversation.id == PublicComment.conversation_id)
+            .join(Commenter, Commenter.person_id == Conversation.person_id)
+            .where(Commenter.post_id == post_id, PublicComment.removed.is_(False))
+        )
+        for comment in found.all():
+            text = await hiding.words_of(connection, comment)
+            if rules := identifying(self._guard.current, text):
+                await hiding.found(connection, comment, text, rules, self.rule)
+
 
 async def post_of(connection: AsyncConnection, person_id: int) -> Row[Any] | None:
-    """The post under which a person of a channel of comments wrote."""
+    """The post under which a person of a channel of comments wrote, and by which `account`."""
     query = (
-        select(Post.__table__)
+        select(Post.__table__, Commenter.account)
         .join(Commenter, Commenter.post_id == Post.id)
         .where(Commenter.person_id == person_id)
     )
@@ -168,14 +194,24 @@ async def know(
     A block is of an account, not of what it writes under one post.
     """
     known = await connection.execute(select(Commenter.person_id).where(Commenter.person_id == person.id))
-    if known.scalar_one_or_none() is not None:
+    is_known = known.scalar_one_or_none() is not None
+    if is_known and not stands.post_author:
         return person
     post_id = await _keep_post(
-        connection, incoming.channel, stands.post, link=stands.post_link, is_ours=stands.is_ours
-    )
+        connection, incoming.channel, stands.post, link=stands.post_link, is_ours=stands.is_ours,
+        text=stands.post_text, author=stands.post_author,
+    )  # fmt: skip
+    if is_known:
+        return person
     await connection.execute(
         upsert(connection, Commenter)
-        .values(person_id=person.id, channel=incoming.channel, post_id=post_id, account=stands.author or None)
+        .values(
+            person_id=person.id,
+            channel=incoming.channel,
+            post_id=post_id,
+            account=stands.author or None,
+            private_id=stands.private_id or None,
+        )
         .on_conflict_do_nothing(index_elements=["person_id"])
     )
     if not person.blocked and await _is_blocked(connection, incoming.channel, stands.author):
@@ -204,23 +240,36 @@ async def _keep_post(
     text: str | None = None,
     link: str = "",
     is_ours: bool = True,
+    author: str = "",
 ) -> int:
     known = await connection.execute(
-        select(Post.id, Post.text, Post.link).where(Post.channel == channel, Post.platform_id == platform_id)
+        select(Post.id, Post.text, Post.link, Post.author, Post.is_ours).where(
+            Post.channel == channel, Post.platform_id == platform_id
+        )
     )
     found = known.one_or_none()
     news: dict[str, Any] = ({"text": text} if text is not None else {}) | ({"link": link} if link else {})
+    # Who wrote it says whose it is; a word without that is a guess, and changes nothing.
+    news |= {"author": author, "is_ours": is_ours} if author else {}
     if found is not None and all(getattr(found, key) == value for key, value in news.items()):
         # Under a post that everybody writes about, nobody has to wait for its row.
         return int(found.id)
     added = upsert(connection, Post).values(
-        channel=channel, platform_id=platform_id, is_ours=is_ours, seen_at=now(), **news
+        **{"channel": channel, "platform_id": platform_id, "is_ours": is_ours, "seen_at": now(), **news}
     )
     # Set to what it is where there is no news: only then is the row given back.
     added = added.on_conflict_do_update(
         index_elements=["channel", "platform_id"], set_=news or {"platform_id": platform_id}
     )
     return int((await connection.execute(added.returning(Post.id))).scalar_one())
+
+
+async def _is_ours(connection: AsyncConnection, stands: Comment, conversation: Row[Any]) -> bool:
+    """Whether a comment stands under a post of ours, as it says itself or as the record knows by now."""
+    if stands.is_ours or not stands.private_id:
+        return stands.is_ours
+    post = await post_of(connection, conversation.person_id)
+    return post is not None and bool(post.is_ours)
 
 
 # ---- the same person in private ------------------------------------------------------------------

@@ -13,7 +13,7 @@ from sqlalchemy import Row, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.assistant.content import Content
-from bot.messages import Channel
+from bot.messages import PRIVATE_FIRST, Channel
 from bot.store.record import now
 from bot.store.tables import Outbox
 
@@ -26,6 +26,8 @@ async def text_of(connection: AsyncConnection, channel: Channel, row: Row[Any], 
     Words for somebody in danger begin with 999 and nothing else: they are no assistant rows.
     """
     text = str(row.text)
+    if row.channel in PRIVATE_FIRST and row.way == "public" and row.kind == "assistant":
+        text = await _in_public(connection, row, content)
     shorten = getattr(channel, "shorten", None)
     if shorten is not None:
         # Then the record says what the person read.
@@ -36,6 +38,22 @@ async def text_of(connection: AsyncConnection, channel: Channel, row: Row[Any], 
     if opening in text or await _was_said(connection, row):
         return text
     return f"{opening}\n\n{text}"
+
+
+async def _in_public(connection: AsyncConnection, row: Row[Any], content: Content) -> str:
+    """The one line in public: how else to reach us, where the private message before it was refused."""
+    private = await connection.execute(
+        select(Outbox.state)
+        .where(
+            Outbox.conversation_id == row.conversation_id, Outbox.place == row.place, Outbox.way == "private",
+            Outbox.id < row.id,
+        )
+        .order_by(Outbox.id.desc())
+        .limit(1)
+    )  # fmt: skip
+    if private.scalar_one_or_none() != "failed" or "public_unreachable" not in content.lines:
+        return str(row.text)
+    return content.line("public_unreachable")
 
 
 async def _was_said(connection: AsyncConnection, row: Row[Any]) -> bool:

@@ -32,6 +32,7 @@ from bot.conversations import (
     receipts,
     routing,
     standing,
+    told_twice,
 )
 from bot.conversations.comments import Comments
 from bot.conversations.gathering import Call, Gathering, TogetherError
@@ -269,6 +270,8 @@ class Door:
         self, connection: AsyncConnection, incoming: Incoming, batch: _Batch, breaks: tuple[str, ...] = ()
     ) -> None:
         stored = await already_stored(connection, incoming)
+        if stored is not None and incoming.comment is not None:
+            incoming, stored = await told_twice.take(connection, incoming, incoming.comment, stored)
         if stored is not None:
             batch.accepted.append(Accepted(*stored, repeated=True))
             return

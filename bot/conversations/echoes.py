@@ -13,7 +13,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, insert, or_, select
+from sqlalchemy import ColumnElement, Row, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.conversations.outgoing import OwnWords, flat
@@ -22,11 +22,13 @@ from bot.conversations.receipts import advance
 from bot.handover import outside
 from bot.messages import COMMENTS, DOOR, Echo
 from bot.store.record import add_audit, add_due, add_event, change_conversation, lock_conversation, now
-from bot.store.tables import Conversation, Outbox, Person
+from bot.store.tables import Commenter, Conversation, Outbox, Person
 
 HOLD = timedelta(seconds=10)
 LOOK_AGAIN = timedelta(seconds=1)
 SAME_TEXT_WITHIN = timedelta(minutes=2)
+TOLD_WITHIN = timedelta(days=2)
+"""How long after a private reply of unknown fate its platform may still tell of it: webhooks come late, too."""
 
 
 async def take(connection: AsyncConnection, echo: Echo, own: OwnWords) -> None:
@@ -35,6 +37,8 @@ async def take(connection: AsyncConnection, echo: Echo, own: OwnWords) -> None:
     if conversation is None and echo.also:
         echo = replace(echo, person=echo.also, also="")
         conversation = await open_conversation(connection, echo.channel, echo.person)
+    if await _is_private_reply(connection, echo, own):
+        return
     # Looked at before the ids: a send that ends between the two looks is then found by its id.
     under_way = conversation is not None and await _under_way(connection, conversation.id, echo)
     under_way = under_way or await _private_reply_under_way(connection, echo)
@@ -74,6 +78,8 @@ async def look_again(connection: AsyncConnection, data: dict[str, Any], own: Own
     if await _is_a_part(connection, conversation, echo, own):
         return True
     if await _match_by_text(connection, conversation, echo, own):
+        return True
+    if await _is_private_reply(connection, echo, own):
         return True
     if under_way and datetime.fromisoformat(data["until"]) > now():
         return False
@@ -184,6 +190,36 @@ async def _private_reply_under_way(connection: AsyncConnection, echo: Echo) -> b
         .limit(1)
     )  # fmt: skip
     return found.scalar_one_or_none() is not None
+
+
+async def _is_private_reply(connection: AsyncConnection, echo: Echo, own: OwnWords) -> bool:
+    """Whether it is a private reply to a comment whose fate nobody knew: now it is known, and whom it reached.
+
+    It stands in the chat of whoever commented, under an id that nobody has told us.
+    """
+    said = flat(echo.text)
+    beside = _channels_of(echo.channel)[1:]
+    if not said or not beside:
+        return False
+    rows = await connection.execute(
+        select(Outbox.__table__, Conversation.person_id, Commenter.private_id)
+        .join(Conversation, Conversation.id == Outbox.conversation_id)
+        .join(Commenter, Commenter.person_id == Conversation.person_id)
+        .where(
+            Outbox.channel.in_(beside), Outbox.platform_id.is_(None), Outbox.way == "private",
+            Outbox.state == "unknown", Outbox.created_at > now() - TOLD_WITHIN,
+            or_(Commenter.private_id.is_(None), Commenter.private_id == echo.person),
+        )
+        .order_by(Outbox.id)
+    )  # fmt: skip
+    for row in rows.all():
+        if own.pieces(row)[-1:] == (said,):
+            await advance(connection, row.id, row.conversation_id, "sent", platform_id=echo.message_id)
+            await connection.execute(
+                update(Commenter).where(Commenter.person_id == row.person_id).values(private_id=echo.person)
+            )
+            return True
+    return False
 
 
 async def open_conversation(connection: AsyncConnection, channel: str, person: str) -> Row[Any] | None:

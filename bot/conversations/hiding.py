@@ -33,6 +33,7 @@ from bot.messages import CLOCK, DOOR, Actor, Channel, Visibility
 from bot.store import Bell, Store
 from bot.store.record import add_audit, add_due, add_event, drop_due, now
 from bot.store.tables import (
+    Commenter,
     Conversation,
     HiddenReview,
     Message,
@@ -252,14 +253,24 @@ class Hiding:
                 await _want(connection, comment, actor, hidden=hidden, reason=reason)
             if changes and hidden and (review is None or not review.was_hidden):
                 # Whoever hides by hand has another look at it again, also where the system only pointed it out.
-                words, rules = await _words(connection, comment), tuple(review.rules) if review else ()
+                words, rules = await words_of(connection, comment), tuple(review.rules) if review else ()
                 await _open(
                     connection, comment, words, self._rule(), actor, rules=rules, reason=reason, hide=True
                 )
         self._ring()
 
     async def _may_hide(self, connection: AsyncConnection, comment: Row[Any]) -> bool:
-        return bool(comment.place == comment.platform_id and self._hider(comment) is not None)
+        if comment.place != comment.platform_id or self._hider(comment) is None:
+            return False
+        if not getattr(self._channels.get(comment.channel), "hides_only_own", False):
+            return True
+        query = (
+            select(Post.is_ours)
+            .join(Commenter, Commenter.post_id == Post.id)
+            .join(Conversation, Conversation.person_id == Commenter.person_id)
+            .where(Conversation.id == comment.conversation_id)
+        )
+        return bool((await connection.execute(query)).scalar_one_or_none())
 
     def _hider(self, comment: Row[Any]) -> Any:
         return getattr(self._channels.get(comment.channel), "hide", None)
@@ -422,7 +433,7 @@ async def get_comment(connection: AsyncConnection, comment_id: int, actor: Actor
     return found
 
 
-async def _words(connection: AsyncConnection, comment: Row[Any]) -> str:
+async def words_of(connection: AsyncConnection, comment: Row[Any]) -> str:
     """The newest words of a comment."""
     query = (
         select(Message.text)

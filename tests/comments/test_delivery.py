@@ -153,7 +153,7 @@ def test_who_names_us_elsewhere_is_read_by_a_person(instagram: CommentSide) -> N
     change = ann.mentions(media, comment)
     instagram.happens(change)
     instagram.until(
-        lambda: instagram.rows(Message, Message.platform_id == f"mention:{comment}"),
+        lambda: instagram.rows(Message, Message.platform_id == comment),
         "the mention to be stored",
     )
     instagram.quiet()

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-import pytest
+from datetime import timedelta
+from typing import Any
+from unittest import mock
 
+import pytest
+from sqlalchemy import Row
+
+from bot.conversations import carriers
 from bot.errors import RetryLaterError
-from bot.messages import Incoming
-from bot.store.tables import Outbox
+from bot.messages import Comment, Incoming
+from bot.store.record import add_due
+from bot.store.tables import Due, Outbox, PublicComment
 from tests.conversations.test_outbox import queue
 from tests.support.channel import Fault, RecordingChannel
 from tests.support.world import P1, PLAIN, World, open_world
@@ -154,3 +161,96 @@ async def test_a_gateway_that_starts_tells_its_outbox_what_is_held_back(world: W
     await world.core.start()
     await world.send()
     assert world.heard() == []
+
+
+async def test_attempts_of_other_channels_do_not_hide_those_of_a_row_s_own(
+    world: World, database_url: str
+) -> None:
+    """All of them stand in one table, and a busy channel makes thousands."""
+    new = RecordingChannel(name="new")
+    async with open_world(database_url, world.rasa, world.clock, platform=new) as knows_it:
+        for person in ("zed", "joe"):
+            await knows_it.core.door.accept([Incoming("new", person, f"{person}1", PLAIN)])
+        await knows_it.core.turns.drain(30)
+        world.move(minutes=11)
+        await knows_it.core.outbox.send_next((await world.conversation("joe")).id)
+        with mock.patch.object(carriers, "LOOK_BACK", 2):
+            for person in ("a", "b", "c"):
+                await world.say(PLAIN, person)
+            await world.send()
+        assert await states(world, "zed") == [("assistant", "queued")]
+
+
+class HidingChannel(RecordingChannel):
+    """A channel of comments that hides them."""
+
+    hidden: list[str]
+
+    async def hide(self, comment: str, *, hidden: bool) -> None:
+        """Hide one."""
+        self.hidden = [*getattr(self, "hidden", []), comment]
+
+
+async def wanted(world: World, person: str) -> int:
+    """Somebody has commented, and it is to be hidden: the id of the comment."""
+    stands = Comment("post1", f"{person}.c", person)
+    await world.core.door.accept(
+        [Incoming("facebook-comments", f"post1/{person}", f"{person}.c", "hello", comment=stands)]
+    )
+    (kept,) = await world.rows(PublicComment, platform_id=f"{person}.c")
+    async with world.store.write() as connection:
+        await add_due(
+            connection, "comment.hide", timedelta(), key=f"comment.hide:{kept.id}",
+            conversation_id=kept.conversation_id, data={"comment": kept.id},
+        )  # fmt: skip
+    return int(kept.id)
+
+
+async def test_a_clock_of_a_channel_is_left_to_a_gateway_that_has_it(world: World, database_url: str) -> None:
+    """One without comments must not call it done that they are hidden."""
+    theirs = HidingChannel(name="facebook-comments")
+    async with open_world(database_url, world.rasa, world.clock, platform=theirs) as knows_it:
+        comment = await wanted(world, "zed")
+        await world.core.clocks.look()
+        (clock,) = await world.rows(Due, key=f"comment.hide:{comment}")
+        assert (clock.done_at, clock.attempts) == (None, 0)
+        await knows_it.core.clocks.look()
+        (clock,) = await world.rows(Due, key=f"comment.hide:{comment}")
+        assert clock.done_at is not None
+        assert theirs.hidden == ["zed.c"]
+
+
+async def test_a_clock_that_nobody_takes_is_shown_at_the_desk_in_the_end(world: World) -> None:
+    """As a row of the outbox is."""
+    comment = await wanted(world, "zed")
+    await world.tick()
+    await world.tick(minutes=9)
+    (kept,) = await world.rows(PublicComment, id=comment)
+    assert kept.problem is None
+    await world.tick(minutes=2)
+    (kept,) = await world.rows(PublicComment, id=comment)
+    assert kept.problem == "this channel is switched off"
+
+
+async def test_a_kind_of_clock_that_a_gateway_does_not_know_is_left_to_one_that_does(
+    world: World, database_url: str
+) -> None:
+    """Of a newer version, while an older one runs beside it."""
+    async with world.store.write() as connection:
+        await add_due(connection, "of.tomorrow", timedelta(), key="of.tomorrow:1", data={})
+    await world.core.clocks.look()
+    (clock,) = await world.rows(Due, key="of.tomorrow:1")
+    assert clock.done_at is None
+
+    done: list[str] = []
+
+    async def work(row: Row[Any]) -> bool:
+        done.append(row.kind)
+        return True
+
+    async with open_world(database_url, world.rasa, world.clock) as newer:
+        newer.core.clocks.add_kind("of.tomorrow", work)
+        await newer.core.clocks.look()
+    (clock,) = await world.rows(Due, key="of.tomorrow:1")
+    assert clock.done_at is not None
+    assert done == ["of.tomorrow"]

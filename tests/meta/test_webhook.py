@@ -16,6 +16,8 @@ from tests.support.world import ODD, P1
 
 pytestmark = pytest.mark.integration
 
+BLOCK = "If you or someone else is in danger, call 999 now."
+
 
 def asks(side: MetaSide, **query: str) -> httpx.Response:
     """Meta asks whether this address is ours."""
@@ -164,3 +166,20 @@ def test_small_signs_are_shown_and_owed_to_nobody(side: MetaSide) -> None:
     side.fault("500", path="sender_action", times=9)
     side.inject(bob.says(ODD))
     side.hears(bob, side.line("not_understood"))
+
+
+def test_danger_in_a_body_that_is_cut_off_is_answered(side: MetaSide) -> None:
+    """Refused, so that it comes again; nothing of it is kept, and the words leave once."""
+    ann, bob = side.person(), side.person()
+    wrote = [ann.says(P1), bob.says(ODD)]
+    # The platform takes an answer to whoever has written there.
+    side.set_state(gateways=[])
+    side.inject(*wrote)
+    side.set_state(gateways=[side.first.base])
+    body = side.body(*wrote)[:-20]
+    assert [side.post(body).status_code for _ in range(2)] == [400, 400]
+    side.hears(ann, BLOCK)
+
+    assert len([text for text in side.texts(ann) if BLOCK in text]) == 1
+    assert side.texts(bob) == []
+    assert side.messages(ann.id) == []

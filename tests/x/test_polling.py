@@ -16,6 +16,8 @@ import pytest
 
 from bot.channels.lease import PollLease
 from bot.channels.x import pages, polling
+from bot.channels.x.inbound import Read
+from bot.channels.x.intake import Intake
 from bot.conversations.door import Door
 from bot.errors import StoreUnavailableError
 from bot.messages import Incoming
@@ -248,6 +250,31 @@ def test_a_page_whose_mark_x_has_forgotten_is_read_from_the_start(sqlite_url: st
             side.stored(ann.id, 8)
             read_up_to(side, old[-1]["id"])
             assert sorted(m.text for m in side.messages(ann.id)) == [f"number {n}" for n in range(8)]
+            side.run(_end(task))
+
+
+def test_an_answer_of_somebody_else_s_in_the_same_look_counts_before_ours(sqlite_url: str) -> None:
+    """After an outage a look finds hundreds: theirs may stand far behind the question that it answers."""
+    take = Intake.take
+
+    async def slowly(intake: Intake, read: Read) -> None:
+        await take(intake, read)
+        await asyncio.sleep(1)
+
+    with mock.patch.object(polling, "TOGETHER", 2), mock.patch.object(Intake, "take", slowly):
+        with x_side(sqlite_url, _mode="poll", run=False) as side:
+            ann, others = side.person(), [side.person() for _ in range(4)]
+            at = time.time() - 60
+            side.inject(ann.says(PLAIN, at=at), *(one.says(ODD, at=at + 1) for one in others))
+            side.inject(
+                {**ann.is_told("Hi, this is Pat from the desk"), "id": events.new_id(at + 2), "at": at + 2}
+            )
+            task = side.run(_begin(side))
+            row = side.becomes(ann.id, "human")
+            side.until(lambda: all(side.messages(one.id) for one in others), "all to be stored")
+            side.handled(ann.id)
+            assert row.owner_outside
+            assert side.texts(ann) == []
             side.run(_end(task))
 
 

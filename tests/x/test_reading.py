@@ -11,7 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot.channels.x.inbound import Read, first_id_at, id_number, read_body, read_page, time_of_id
+from bot.channels.x.posts import read_posts
 from bot.channels.x.texts import bare, plain
+from bot.conversations.lengths import weight
 from bot.errors import BadRequestError
 from bot.messages import Echo, Incoming, Receipt
 from tests.platforms.x import App, Writer, events
@@ -250,13 +252,84 @@ def test_another_accounts_events_are_none_of_ours() -> None:
     assert read_body(json.dumps(body).encode(), US) == Read()
 
 
-def test_mentions_are_known_and_passed_over() -> None:
-    """They are public: nothing is answered there."""
-    activity = {"data": {"event_type": "post.mention.create", "payload": {"text": "hey @force", "id": "1"}}}
+def test_a_mention_is_no_message() -> None:
+    """It is read where posts are read at all; the older webhook's say not in which thread they stand."""
+    post = {"text": "hey @force", "id": "1"}
+    activity = {"data": {"event_type": "post.mention.create", "payload": post}}
     account = {"for_user_id": US, "tweet_create_events": [{"text": "hey @force", "id_str": "1"}]}
 
-    assert read_body(json.dumps(activity).encode(), US) == Read()
+    assert read_body(json.dumps(activity).encode(), US) == Read(posts=[post])
     assert read_body(json.dumps(account).encode(), US) == Read()
+    assert read_posts([post], {}, US) == [], "nobody wrote it"
+
+
+def test_a_post_in_a_thread() -> None:
+    """Whose thread it is, as far as it says so; whom it calls first is none of its words."""
+    post = {
+        "id": "30", "author_id": "7", "conversation_id": "10", "text": "@a @force help &amp; more https://t.co/x",
+        "in_reply_to_user_id": US, "referenced_tweets": [{"type": "replied_to", "id": "10"}],
+        "entities": {"urls": [{"url": "https://t.co/x", "expanded_url": "https://a.example/"}]},
+    }  # fmt: skip
+    (found,) = read_posts([post], {}, US)
+    assert isinstance(found, Incoming)
+    assert found.comment is not None
+    assert (found.person, found.message_id, found.text) == ("10/7", "30", "help & more https://a.example/")
+    assert (found.comment.is_ours, found.comment.post_author, found.comment.private_id) == (True, US, "7")
+
+    deeper = {**post, "referenced_tweets": [{"type": "replied_to", "id": "20"}]}
+    (found,) = read_posts([deeper], {}, US)
+    assert isinstance(found, Incoming)
+    assert found.comment is not None
+    assert (found.comment.is_ours, found.comment.post_author) == (False, "")
+
+
+def test_a_post_of_their_own_an_edit_and_a_long_one() -> None:
+    """The first version names the thread; a long post has all its words in a note."""
+    post = {"id": "31", "author_id": "7", "conversation_id": "30", "edit_history_tweet_ids": ["30", "31"],
+            "text": "@force the beg", "note_tweet": {"text": "@force the beginning and the end"}}  # fmt: skip
+    (found,) = read_posts([post], {}, US)
+    assert isinstance(found, Incoming)
+    assert found.comment is not None
+    assert (found.person, found.message_id, found.edit_of) == ("30/7", "31", "30")
+    assert found.text == found.comment.post_text == "the beginning and the end"
+    assert (found.comment.id, found.comment.post_author, found.comment.is_ours) == ("30", "7", False)
+
+
+def test_our_own_posts_reposts_and_pictures() -> None:
+    """The first two are nobody's words; a picture is named."""
+    post = {"id": "30", "author_id": "7", "text": "@force", "attachments": {"media_keys": ["3_1"]}}
+    assert read_posts([{**post, "author_id": US}], {}, US) == []
+    assert read_posts([{**post, "referenced_tweets": [{"type": "retweeted", "id": "9"}]}], {}, US) == []
+    (found,) = read_posts([post], {"3_1": "photo"}, US)
+    assert isinstance(found, Incoming)
+    assert (found.kind, found.text) == ("image", "")
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(st.dictionaries(
+    st.sampled_from(["id", "author_id", "text", "conversation_id", "edit_history_tweet_ids", "note_tweet",
+                     "referenced_tweets", "attachments", "entities", "created_at", "in_reply_to_user_id"]),
+    st.recursive(st.none() | st.integers() | st.text(max_size=9) | st.sampled_from([US, "7", "30", "\ud800"]),
+                 lambda inner: st.lists(inner, max_size=3)
+                 | st.dictionaries(st.sampled_from(["id", "type", "text", "urls", "media_keys"]), inner, max_size=3),
+                 max_leaves=8),
+    max_size=8,
+), max_size=3))  # fmt: skip
+def test_odd_posts_stop_no_other(posts: list[Any]) -> None:
+    """Whatever stands in them."""
+    good = {"id": "31", "author_id": "7", "text": "@force good"}
+    found = read_posts([*posts, 5, good], {}, US)
+    assert [one.text for one in found if isinstance(one, Incoming)][-1] == "good"
+
+
+@pytest.mark.parametrize(
+    ("text", "letters"),
+    [("a" * 280, 280), ("\u65e5" * 140, 280), ("https://a.example/" + "x" * 300, 23),
+     ("see www.northumbria.police.uk now", 4 + 25 + 4)],
+)  # fmt: skip
+def test_letters_are_counted_as_x_counts_them(text: str, letters: int) -> None:
+    """A link is 23; what may be one counts as the heavier."""
+    assert weight(text) == letters
 
 
 def test_ids_tell_their_time() -> None:

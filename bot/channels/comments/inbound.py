@@ -26,6 +26,8 @@ log = structlog.get_logger(__name__)
 Json = Mapping[str, Any]
 
 LONGEST_LINK = 1000
+NAMED = "mention:"
+"""How the place of a comment begins in which somebody names us under a post that is not ours."""
 VISITOR = "post:"
 """How the place of a visitor's own post begins: a private reply names it in another way."""
 _ID = re.compile(r"[A-Za-z0-9_:-]{1,100}")
@@ -55,8 +57,9 @@ class Reader:
     def read(self, change: Json) -> list[Arrival | Mention]:
         """What one change holds. One that cannot be read is named in the log, by its kind alone."""
         value, field = change.get("value"), change.get("field")
+        told = _told(change.get("time"))
         known: Mapping[str, Callable[[Json], list[Arrival | Mention]]] = {
-            "feed": self._feed,
+            "feed": lambda given: self._feed(given, told),
             "comments": lambda given: self._instagram(given, is_live=False),
             "live_comments": lambda given: self._instagram(given, is_live=True),
             "mentions": self._mention,
@@ -69,13 +72,13 @@ class Reader:
 
     # ---- a Page --------------------------------------------------------------------------------
 
-    def _feed(self, value: Json) -> list[Arrival | Mention]:
+    def _feed(self, value: Json, told: str) -> list[Arrival | Mention]:
         item, verb = value.get("item"), value.get("verb")
         post = _identity(value.get("post_id"))
         if post is None:
             return []
         if item == "comment":
-            return self._comment(value, post, str(verb))
+            return self._comment(value, post, str(verb), told)
         if item not in _POSTS or verb not in ("add", "edited"):
             return []
         text, link = _text(value.get("message")), _link(value.get("permalink_url")) or _link_to(post)
@@ -89,9 +92,10 @@ class Reader:
                     stands, value, post, text, _kind(value, text), _moment(value.get("created_time"))
                 )
             ]
-        return [self._incoming(stands, value, f"{post}.e{_digest(text)}", text, "text", None, edit_of=post)]
+        version = f"{post}.e{_digest(text)}{told}"
+        return [self._incoming(stands, value, version, text, "text", None, edit_of=post)]
 
-    def _comment(self, value: Json, post: str, verb: str) -> list[Arrival | Mention]:
+    def _comment(self, value: Json, post: str, verb: str, told: str) -> list[Arrival | Mention]:
         comment = _identity(value.get("comment_id"))
         if comment is None:
             return []
@@ -106,8 +110,9 @@ class Reader:
         if verb == "remove":
             return [self._incoming(stands, value, f"{comment}.d", "", "deleted", None, edit_of=comment)]
         if verb in ("edit", "edited"):
-            # Meta numbers no version, and gives the time of the first one: its words tell it apart.
-            version = f"{comment}.e{_digest(text)}"
+            # Meta numbers no version, and gives the time of the first one: its words tell it apart, and when
+            # it was told, since somebody may go back to words of before.
+            version = f"{comment}.e{_digest(text)}{told}"
             return [self._incoming(stands, value, version, text, "text", None, edit_of=comment)]
         if verb != "add":
             return []
@@ -137,14 +142,14 @@ class Reader:
         """A mention together with what was fetched of it; without, it is still shown to a person."""
         stands = Comment(
             mention.media, mention.comment or mention.media, _account(found), _link(found.get("permalink")),
-            place=f"mention:{mention.media}/{mention.comment}", takes_private=False, is_ours=False,
+            place=f"{NAMED}{mention.media}/{mention.comment}", takes_private=False, is_ours=False,
         )  # fmt: skip
         text = _text(found.get("text")) or _text(found.get("caption"))
         kind: InboundKind = "text" if text.strip() else "unsupported"
         name = {"from": {"username": found.get("username")}}
-        return [
-            self._incoming(stands, name, f"mention:{stands.id}", text, kind, _moment(found.get("timestamp")))
-        ]
+        # A comment that names us under a post of our own is told of twice: by its id it is one.
+        known = mention.comment or f"{NAMED}{mention.media}"
+        return [self._incoming(stands, name, known, text, kind, _moment(found.get("timestamp")))]
 
     # ---- both ------------------------------------------------------------------------------------
 
@@ -215,6 +220,11 @@ def link(value: object) -> str:
 
 def _link_to(identity: str) -> str:
     return f"https://www.facebook.com/{identity}"
+
+
+def _told(at: object) -> str:
+    """When a webhook was sent, as a part of an id; a repeat of it says the same."""
+    return f".{at}" if isinstance(at, int) and not isinstance(at, bool) and 0 < at < 10**13 else ""
 
 
 def _digest(text: str) -> str:

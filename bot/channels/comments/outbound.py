@@ -20,7 +20,7 @@ from typing import Any
 
 import structlog
 
-from bot.channels.comments.inbound import VISITOR, link
+from bot.channels.comments.inbound import NAMED, VISITOR, link
 from bot.channels.cut import cut
 from bot.channels.meta.api import Graph, GraphError
 from bot.channels.meta.inbound import identity_of, metadata
@@ -32,7 +32,6 @@ log = structlog.get_logger(__name__)
 
 PRIVATE_WITHIN = timedelta(days=7)
 TOKEN_REFUSED_SECONDS = 60.0
-MENTION = "mention:"
 
 Json = dict[str, Any]
 
@@ -43,6 +42,9 @@ class Found:
 
     text: str
     link: str
+    author: str = ""
+    """Who wrote it, where the platform may list anybody's."""
+    is_ours: bool = True
 
 
 class CommentChannel:
@@ -65,6 +67,13 @@ class CommentChannel:
         """The first words of a text: one message is all that a comment takes in private."""
         return cut(text, self.max_text, self._traits.of_letter)[0] if way == "private" else text
 
+    def pieces(self, outgoing: Outgoing) -> list[str]:
+        """The text as it stands there: one message, with who of us says it where that is a person."""
+        if outgoing.way != "private":
+            return [outgoing.text]
+        author = f"{outgoing.author}:\n\n" if outgoing.author else ""
+        return [self.shorten(author + outgoing.text, "private")]
+
     async def send(self, _person: str, outgoing: Outgoing) -> Sent:
         """Deliver one reply, whole in public, its first words in private.
 
@@ -84,8 +93,8 @@ class CommentChannel:
 
     async def _publicly(self, outgoing: Outgoing) -> str:
         path, body = f"{outgoing.place.removeprefix(VISITOR)}/comments", {"message": outgoing.text}
-        if outgoing.place.startswith(MENTION):
-            media, _, comment = outgoing.place.removeprefix(MENTION).partition("/")
+        if outgoing.place.startswith(NAMED):
+            media, _, comment = outgoing.place.removeprefix(NAMED).partition("/")
             path, body = f"{self._account}/mentions", {**body, "media_id": media}
             if comment:
                 body["comment_id"] = comment
@@ -98,8 +107,7 @@ class CommentChannel:
         return found
 
     async def _privately(self, outgoing: Outgoing) -> Sent:
-        author = f"{outgoing.author}:\n\n" if outgoing.author else ""
-        text = self.shorten(author + outgoing.text, "private")
+        (text,) = self.pieces(outgoing)
         message = {"text": text, "metadata": metadata(outgoing.outbox_id, last=True)}
         kind = "post_id" if outgoing.place.startswith(VISITOR) else "comment_id"
         body: Json = {"recipient": {kind: outgoing.place.removeprefix(VISITOR)}, "message": message}

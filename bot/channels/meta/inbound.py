@@ -91,7 +91,26 @@ def read_changes(body: bytes, account: Account) -> list[Json]:
     found: list[Json] = []
     for entry in readings.entries(readings.loaded(body).get("entry")) or []:
         changes = entry.get("changes") if str(entry.get("id")) == account.account_id else None
-        found += [one for one in changes if isinstance(one, dict)] if isinstance(changes, list) else []
+        told = {"time": entry["time"]} if "time" in entry else {}
+        found += (
+            [{**told, **one} for one in changes if isinstance(one, dict)] if isinstance(changes, list) else []
+        )
+    return found
+
+
+def pieces_of(body: bytes, account: Account) -> list[Arrival]:
+    """Messages that can be read in a body that is refused whole, since it is cut off or no JSON.
+
+    Nothing of them is kept, and the platform delivers again; but somebody in danger may stand in one.
+    """
+    found: list[Arrival] = []
+    for piece in readings.pieces(body):
+        try:
+            to = piece.get("recipient")
+            if isinstance(to, dict) and str(to.get("id")) == account.account_id:
+                found += _salvaged(piece, account, standby=False)
+        except Exception as error:
+            log.error("meta.unreadable", channel=account.traits.name, error=type(error).__name__)
     return found
 
 

@@ -48,6 +48,11 @@ class Intake:
         for person in dict.fromkeys(one.person for one in wrote if one.edit_of is None):
             self._later(self._signs(person))
 
+    async def warn(self, arrivals: Sequence[Arrival]) -> None:
+        """Nothing of these can be kept. Whoever wrote of danger sees the 999 words all the same."""
+        if arrivals:
+            await self._parts.door.tell_directly(arrivals)
+
     def gone(self, person: str) -> None:
         """The platform says that this person takes no messages from us."""
         self._later(self._keep_gone(person), always=True)

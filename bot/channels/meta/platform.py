@@ -11,13 +11,14 @@ from sanic import Blueprint
 
 from bot.channels.addresses import is_this_machine
 from bot.channels.meta.api import Graph, GraphError
-from bot.channels.meta.inbound import Account, read_body, read_changes
+from bot.channels.meta.inbound import Account, pieces_of, read_body, read_changes
 from bot.channels.meta.intake import Intake
 from bot.channels.meta.options import Options
 from bot.channels.meta.outbound import MetaChannel
 from bot.channels.meta.profile import keep_told
 from bot.channels.meta.webhook import add_routes
 from bot.channels.parts import Parts
+from bot.errors import BadRequestError
 from bot.messages import Arrival, Channel
 
 REACHABLE_SECONDS = 5.0
@@ -31,7 +32,7 @@ class Beside(Protocol):
         ...
 
     async def fetched(self, named: Sequence[Any]) -> list[Arrival]:
-        """That."""
+        """That, as far as it can be fetched now; a clock fetches the rest."""
         ...
 
 
@@ -73,7 +74,12 @@ class MetaPlatform:
         account = Account(options.traits, options.account_id, options.app_id)
 
         async def take(body: bytes) -> None:
-            arrivals = read_body(body, account)
+            try:
+                arrivals = read_body(body, account)
+            except BadRequestError:
+                # Signed, and no webhook: nothing is kept, but whoever is in danger in it is told.
+                await self._inlet(parts).warn(pieces_of(body, account))
+                raise
             named: Sequence[Any] = ()
             if self._beside is not None:
                 others, named = self._beside.read(read_changes(body, account))

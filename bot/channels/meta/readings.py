@@ -14,6 +14,8 @@ _LATEST = 4_102_444_800.0
 """The year 2100, in seconds: a later time is none."""
 _LONGEST_NUMBER = 30
 _DEEPEST = 20
+_MOST_BREAKS = 20
+"""Of a broken body: each costs time, and a body that is only cut off has a few."""
 
 
 def loaded(body: bytes) -> Any:
@@ -26,6 +28,24 @@ def loaded(body: bytes) -> Any:
         return json.loads(body, parse_int=_whole_number)
     except UnicodeDecodeError:
         return json.loads(body.decode("utf-8", "replace"), parse_int=_whole_number)
+
+
+def pieces(body: bytes) -> Iterator[Mapping[str, Any]]:
+    """The objects that can be read in a body that is no JSON as a whole; of one that is, none."""
+    words = body.decode("utf-8", "replace")
+    reader = json.JSONDecoder(strict=False, parse_int=_whole_number)
+    at, breaks = words.find("{"), 0
+    while at >= 0 and breaks < _MOST_BREAKS:
+        try:
+            found, end = reader.raw_decode(words, at)
+        except (ValueError, RecursionError):
+            # Cut off, or broken: what stands inside of it may be whole.
+            end, breaks = at + 1, breaks + 1
+        else:
+            if at == 0 and not words[end:].strip():
+                return
+            yield found
+        at = words.find("{", end)
 
 
 def _whole_number(word: str) -> int | None:

@@ -1,6 +1,6 @@
-"""X: direct messages to the force's account.
+"""X: direct messages to the force's account, and the posts that mention it.
 
-In: webhooks of X's, and what we ask for. Out: direct messages by its API. Nothing of X's own shapes, and no
+In: webhooks of X's, and what we ask for. Out: direct messages and replies by its API. Nothing of X's own shapes, and no
 key, leaves this folder. See README.md here, and docs/channels/x.md for who sets it up.
 """
 
@@ -20,11 +20,13 @@ from bot.channels.lease import PollLease
 from bot.channels.parts import Parts
 from bot.channels.x.api import XApi, XError
 from bot.channels.x.condition import standings
-from bot.channels.x.inbound import NAME
+from bot.channels.x.inbound import NAME, first_id_at
 from bot.channels.x.intake import Intake
-from bot.channels.x.options import read_options
+from bot.channels.x.looking import MentionLooks
+from bot.channels.x.mentions import Mentions
+from bot.channels.x.options import Options, read_options
 from bot.channels.x.outbound import XChannel
-from bot.channels.x.polling import LEASE_SECONDS, Poller
+from bot.channels.x.polling import FIRST_LOOK, LEASE_SECONDS, Poller
 from bot.channels.x.state import State
 from bot.channels.x.webhook import add_routes
 from bot.conversations import standing
@@ -33,7 +35,7 @@ from bot.messages import Channel
 from bot.settings import Settings
 from bot.store.record import now
 
-__all__ = ["X"]
+__all__ = ["Mentions", "X"]
 
 log = structlog.get_logger(__name__)
 
@@ -60,6 +62,26 @@ class X:
         self._intake: Intake | None = None
         self._state: State | None = None
         self._lease: PollLease | None = None
+        self._mentions: Mentions | None = None
+
+    @property
+    def options(self) -> Options:
+        """The settings, checked."""
+        return self._options
+
+    @property
+    def api(self) -> XApi:
+        """Our end of X's API."""
+        return self._api
+
+    @property
+    def way_out(self) -> XChannel:
+        """How direct messages leave."""
+        return self._way_out
+
+    def also(self, mentions: Mentions) -> None:
+        """Read the posts that mention us too, and hand them to that channel."""
+        self._mentions = mentions
 
     def blueprint(self, parts: Parts) -> Blueprint:
         """The webhook's routes, where it is switched on."""
@@ -77,8 +99,9 @@ class X:
         holder = f"{socket.gethostname()[:30]}-{os.getpid()}-{secrets.token_hex(4)}"
         self._lease = PollLease(parts.store, LEASE_KEY, holder, seconds)
         poller = Poller(
-            self._api, intake, self._lease, self._record(parts), parts.store, self._options, seconds
-        )
+            self._api, intake, self._lease, self._record(parts), parts.store, self._options, seconds,
+            self._looks(parts),
+        )  # fmt: skip
         try:
             async with asyncio.TaskGroup() as both:
                 both.create_task(poller.run(), name="x-poll")
@@ -118,7 +141,10 @@ class X:
             try:
                 ways = await self._record(parts).read()
                 zone = ZoneInfo(str(parts.content.current.hours.get("timezone", "Europe/London")))
-                seen = standings(ways, self._way_out, self._options, moment=now(), started=started, zone=zone)
+                seen = standings(
+                    ways, self._way_out, self._options, moment=now(), started=started, zone=zone,
+                    replies=self._mentions.way_out if self._mentions is not None else None,
+                )  # fmt: skip
                 await standing.say(parts.store, seen)
             except StoreUnavailableError:
                 # That the database is away is said elsewhere.
@@ -129,8 +155,26 @@ class X:
 
     def _inlet(self, parts: Parts) -> Intake:
         if self._intake is None:
-            self._intake = Intake(parts)
+            self._intake = Intake(parts, self._options.user_id, self._takes_posts)
         return self._intake
+
+    def _takes_posts(self) -> bool:
+        """Whether posts that mention us are read, and may be answered yet."""
+        return self._mentions is not None and not self._mentions.is_held()
+
+    def _looks(self, parts: Parts) -> MentionLooks | None:
+        if self._mentions is None:
+            return None
+        # Once: or what waits while the first looks fail would slide out of sight.
+        first = first_id_at(now() - FIRST_LOOK)
+        return MentionLooks(
+            self._api,
+            self._inlet(parts),
+            self._record(parts),
+            self._options,
+            lambda: first,
+            self._takes_posts,
+        )
 
     def _record(self, parts: Parts) -> State:
         if self._state is None:

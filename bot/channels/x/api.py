@@ -21,7 +21,10 @@ from oauthlib.oauth1 import Client as Signer
 from bot.channels.x.budget import Budget, seconds_to_wait, windows
 from bot.channels.x.options import Options
 
-Failure = Literal["not_sent", "no_answer", "busy", "not_taken", "server", "token", "plan", "gone", "refused"]
+Failure = Literal[
+    "not_sent", "no_answer", "busy", "not_taken", "server", "token", "plan", "gone", "duplicate", "deleted",
+    "refused",
+]  # fmt: skip
 Method = Literal["GET", "POST", "PUT"]
 Json = Mapping[str, Any]
 
@@ -48,6 +51,10 @@ _GONE = (
     "not verified to send",
 )
 _GONE_CODES = frozenset({50, 63, 108, 150, 349, 476})
+_DUPLICATE = "duplicate content"
+_DUPLICATE_CODES = frozenset({187})
+_DELETED = ("deleted or not visible",)
+_DELETED_CODES = frozenset({144, 385})
 _TOKEN_CODES = frozenset({32, 64, 89, 99, 135, 215, 326})
 
 
@@ -70,6 +77,8 @@ _SAID: Mapping[Failure, str] = {
     "token": "X refuses our keys",
     "plan": "X does not let this app do that: its permissions or its plan",
     "gone": "the person takes no messages from us on X",
+    "duplicate": "X has had the same words from us already",
+    "deleted": "the post is not there any more, or not for us to see",
     "refused": "X refused it ({status})",
 }
 
@@ -98,6 +107,14 @@ class XApi:
             XError: it came to nothing; `kind` says how.
         """
         return await self._as_account("POST", path, {}, body, budget)
+
+    async def put(self, path: str, body: Json, budget: Budget | None = None) -> Json:
+        """Change what is there already, as the force's account.
+
+        Raises:
+            XError: as `post`.
+        """
+        return await self._as_account("PUT", path, {}, body, budget)
 
     async def get(self, path: str, budget: Budget | None = None, **query: str) -> Json:
         """Look something up, as the force's account.
@@ -206,7 +223,8 @@ class XApi:
 def _kind(status: int, body: object) -> Failure:
     """What an answer that is not a success means. The problem's own name counts before the status."""
     codes, said, names = _told(body)
-    if any(name.endswith(_PLAN) for name in names) or codes & _PLAN_CODES:
+    if status == 402 or any(name.endswith(_PLAN) for name in names) or codes & _PLAN_CODES:
+        # 402: the credit that the app's reads and posts are paid from is used up.
         return "plan"
     if status == 429:
         return "busy"
@@ -214,6 +232,10 @@ def _kind(status: int, body: object) -> Failure:
         return "token"
     if codes & _GONE_CODES or (status == 403 and any(part in said for part in _GONE)):
         return "gone"
+    if codes & _DUPLICATE_CODES or (status == 403 and _DUPLICATE in said):
+        return "duplicate"
+    if codes & _DELETED_CODES or (status in (400, 403) and any(part in said for part in _DELETED)):
+        return "deleted"
     if status == 503:
         return "not_taken"
     if status >= 500:

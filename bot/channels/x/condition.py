@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 
 from bot.channels.x.inbound import NAME
 from bot.channels.x.options import Options
-from bot.channels.x.outbound import XChannel
+from bot.channels.x.outbound import WayOut
 from bot.channels.x.polling import SWEEP_SECONDS
 from bot.channels.x.state import Progress, Way
 from bot.messages import Standing
@@ -24,12 +24,13 @@ WELL = "well"
 
 def standings(
     ways: Mapping[Way, Progress],
-    channel: XChannel,
+    channel: WayOut,
     options: Options,
     *,
     moment: datetime,
     started: datetime,
     zone: ZoneInfo,
+    replies: WayOut | None = None,
 ) -> list[Standing]:
     """What can be said now, topic by topic; of what is not known yet, nothing."""
     incoming = _incoming(ways, options, moment, started, zone)
@@ -38,6 +39,8 @@ def standings(
         incoming,
         _calls(ways["webhook"], options, moment, zone, is_silent=is_silent),
         _outgoing(channel, options, moment, zone),
+        _mentions(ways.get("mentions", Progress()), options, moment, started, zone),
+        None if replies is None else _outgoing(replies, options, moment, zone, "public", "public reply"),
     )
     return [one for one in found if one is not None]
 
@@ -45,7 +48,7 @@ def standings(
 def _incoming(
     ways: Mapping[Way, Progress], options: Options, moment: datetime, started: datetime, zone: ZoneInfo
 ) -> Standing | None:
-    heard = [way.good_at for way in ways.values() if way.good_at is not None]
+    heard = [at for way in (ways["poll"], ways["webhook"]) if (at := way.good_at) is not None]
     patience = timedelta(seconds=options.silent_seconds + (SWEEP_SECONDS if options.webhook_url else 0.0))
     if heard and moment - max(heard) < patience:
         return _standing(options, "incoming", WELL, moment)
@@ -75,20 +78,42 @@ def _calls(
     return _standing(options, "calls", "not_called", moment, why)
 
 
-def _outgoing(channel: XChannel, options: Options, moment: datetime, zone: ZoneInfo) -> Standing | None:
+def _mentions(
+    way: Progress, options: Options, moment: datetime, started: datetime, zone: ZoneInfo
+) -> Standing | None:
+    """Whether somebody reads the posts that mention us: nobody is to rely on it who cannot."""
+    if not options.mentions:
+        return None
+    patience = timedelta(seconds=options.silent_seconds)
+    if way.good_at is not None and moment - way.good_at < patience:
+        return _standing(options, "mentions", WELL, moment)
+    since = max(started, way.good_at or started)
+    if moment - since < patience:
+        return None
+    return _standing(
+        options, "mentions", "silent", moment,
+        f"Posts that mention us have not been read since {_clock(way.good_at or started, zone)}: "
+        f"{way.trouble or 'no gateway asks X for them'}. Somebody has to look at them on X.",
+    )  # fmt: skip
+
+
+def _outgoing(
+    channel: WayOut, options: Options, moment: datetime, zone: ZoneInfo, topic: str = "outgoing",
+    what: str = "reply",
+) -> Standing | None:  # fmt: skip
     if channel.heard_at is None:
         return None
     if channel.refused is not None:
-        why = f"No reply leaves: {channel.refused}. Replies wait."
-        return _standing(options, "outgoing", "refused", channel.heard_at, why)
+        why = f"No {what} leaves: {channel.refused}. Replies wait."
+        return _standing(options, topic, "refused", channel.heard_at, why)
     if channel.budget.closed_for < LONG_SECONDS:
-        return _standing(options, "outgoing", WELL, channel.heard_at)
+        return _standing(options, topic, WELL, channel.heard_at)
     until = moment + timedelta(seconds=channel.budget.closed_for)
     # To the minute and the minute after: a time that moves would be read out again and again. A window
     # ends at a full second, as we count it a hair before or after.
     until += timedelta(seconds=60.5)
-    why = f"X takes no reply from us until {_clock(until, zone)}. Replies wait."
-    return _standing(options, "outgoing", "used_up", channel.heard_at, why)
+    why = f"X takes no {what} from us until {_clock(until, zone)}. Replies wait."
+    return _standing(options, topic, "used_up", channel.heard_at, why)
 
 
 def _standing(options: Options, topic: str, says: str, at: datetime, why: str = "") -> Standing:

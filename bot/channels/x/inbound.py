@@ -7,9 +7,10 @@ Three shapes of the same messages, with the same ids, so that whatever comes twi
   (docs.x.com/x-api/account-activity/introduction, docs.x.com/x-api/account-activity/migrate/aaa-to-xaa-migration);
 - `GET /2/dm_events` (docs.x.com/x-api/direct-messages/get-dm-events).
 
-Pictures, voices and files are named, never fetched. A message of the encrypted X Chat holds no words for
-us: that it came is kept. Posts, likes, follows, typing and whatever else X may send is passed over on
-purpose, mentions of the force among them: docs/channels/x.md says why.
+Posts that mention us come by the newer webhook and by looks (`posts.py`); the older webhook's name no thread,
+so the next look brings those. Pictures, voices and files are named, never fetched. A message of the encrypted
+X Chat holds no words for us: that it came is kept. Other posts, likes, follows, typing and whatever else X may
+send is passed over on purpose.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ ID_SHIFT = 22
 _SEQUENCE = (1 << ID_SHIFT) - 1
 _ID = re.compile(r"[0-9]{1,19}")
 _CHOICE = re.compile(r"\s*([0-9]{1,2})[.)]?\s*")
-_KINDS: Mapping[str, InboundKind] = {
+KINDS: Mapping[str, InboundKind] = {
     "animated_gif": "image",
     "audio": "voice",
     "photo": "image",
@@ -51,7 +52,8 @@ _KINDS: Mapping[str, InboundKind] = {
 _SHOWN_ELSEWHERE = "(sent something that cannot be shown here)"
 _LATEST = 4_102_444_800.0
 """The year 2100, in seconds: a later time is none."""
-_MENTIONS = frozenset({"post.mention.create", "tweet_create_events"})
+MENTIONED = "post.mention.create"
+_MENTIONS = frozenset({MENTIONED, "tweet_create_events"})
 _SHAPES = frozenset({
     "block_events", "chat.conversation_join", "direct_message_indicate_typing_events", "dm.indicate_typing",
     "favorite_events", "follow.follow", "follow.unfollow", "follow_events", "like.create", "mute_events",
@@ -68,11 +70,14 @@ class Read:
     arrivals: list[Arrival] = field(default_factory=list)
     groups: list[Incoming] = field(default_factory=list)
     """Messages of chats with more than one person in them: no part is taken in those."""
+    posts: list[Json] = field(default_factory=list)
+    """Posts that mention us, as X writes them: read where they are wanted (`posts.py`)."""
 
     def add(self, other: Read) -> None:
         """Put another one's behind these."""
         self.arrivals += other.arrivals
         self.groups += other.groups
+        self.posts += other.posts
 
 
 # ---- a webhook -----------------------------------------------------------------------------------
@@ -140,6 +145,8 @@ def _read_all(name: str, holder: Json, us: str) -> Read:
         return _each(holder.get("direct_message_mark_read_events"), us, _seen)
     if name in ("chat.received", "chat.sent"):
         return _each([holder], us, _encrypted)
+    if name == MENTIONED:
+        return Read(posts=[holder])
     log.info("x.passed_over", kind=name if name in _SHAPES else "another")
     return Read()
 
@@ -166,8 +173,8 @@ def _message(event: Json, us: str) -> Read:
         log.info("x.passed_over", kind="another")
         return Read()
     data = _object(created.get("message_data"))
-    sender = _digits(created.get("sender_id"))
-    recipient = _digits(_object(created.get("target")).get("recipient_id"))
+    sender = digits(created.get("sender_id"))
+    recipient = digits(_object(created.get("target")).get("recipient_id"))
     at = _moment(event.get("created_timestamp"))
     attachment = _object(data.get("attachment"))
     kind, place = _attached(attachment)
@@ -178,7 +185,7 @@ def _message(event: Json, us: str) -> Read:
 
 def _encrypted(event: Json, us: str) -> Read:
     """A message of X Chat: who and when, and nothing of what (docs.x.com/xchat/real-time-events)."""
-    sender = _digits(event.get("sender_id"))
+    sender = digits(event.get("sender_id"))
     both = _text(event.get("conversation_id")).replace(":", "-").split("-")
     other = next((one for one in both if one != us and _ID.fullmatch(one)), None) if us in both else None
     mid = _identity(event.get("id"))
@@ -196,7 +203,7 @@ def _encrypted(event: Json, us: str) -> Read:
 
 def _seen(event: Json, us: str) -> Read:
     """They have read all up to a message of ours."""
-    person = _digits(event.get("sender_id"))
+    person = digits(event.get("sender_id"))
     last = _text(event.get("last_read_event_id"))
     if person is None or person == us or not _ID.fullmatch(last):
         return Read()
@@ -210,7 +217,7 @@ def _seen(event: Json, us: str) -> Read:
 def _salvaged(event: Json, us: str) -> Read:
     """Person and words of a message that cannot be read, if they are where they should be."""
     created = _object(event.get("message_create"))
-    sender, mid = _digits(created.get("sender_id")), _identity(event.get("id"))
+    sender, mid = digits(created.get("sender_id")), _identity(event.get("id"))
     text = _text(_object(created.get("message_data")).get("text"))
     if sender is None or sender == us or mid is None:
         return Read()
@@ -235,7 +242,7 @@ def read_page(events: Sequence[object], media: Mapping[str, str], us: str) -> Re
 
 
 def _listed(event: Json, media: Mapping[str, str], us: str) -> Read:
-    sender = _digits(event.get("sender_id"))
+    sender = digits(event.get("sender_id"))
     both = _text(event.get("dm_conversation_id")).split("-")
     recipient = None
     if len(both) == 2 and us in both:
@@ -244,16 +251,16 @@ def _listed(event: Json, media: Mapping[str, str], us: str) -> Read:
     keys = _object(event.get("attachments")).get("media_keys")
     kind: InboundKind | None = None
     if isinstance(keys, list) and keys:
-        kind = _KINDS.get(media.get(str(keys[0]), ""), "unsupported")
+        kind = KINDS.get(media.get(str(keys[0]), ""), "unsupported")
     links = event.get("urls") or _object(event.get("entities")).get("urls")
-    at = _written(event.get("created_at"))
+    at = written(event.get("created_at"))
     return _filed(
         event.get("id"), sender, recipient, us, plain(event.get("text"), links), kind, at, (None, None)
     )
 
 
 def _salvaged_listed(event: Json, us: str) -> Read:
-    sender, mid, text = _digits(event.get("sender_id")), _identity(event.get("id")), _text(event.get("text"))
+    sender, mid, text = digits(event.get("sender_id")), _identity(event.get("id")), _text(event.get("text"))
     if sender is None or sender == us or mid is None:
         return Read()
     return Read([Incoming(NAME, sender, mid, text, "text" if text.strip() else "unsupported")])
@@ -278,10 +285,10 @@ def _filed(
         log.error("x.unreadable", error="it has no sender or no id")
         return Read()
     if sender == us:
-        return _in_our_name(mid, recipient, text, _when(mid, at))
+        return _in_our_name(mid, recipient, text, when(mid, at))
     kind: InboundKind = attached or ("text" if text.strip() else "unsupported")
     incoming = Incoming(
-        NAME, sender, mid, text, kind, platform_time=_when(mid, at), platform_sequence=_sequence(mid),
+        NAME, sender, mid, text, kind, platform_time=when(mid, at), platform_sequence=sequence_of(mid),
         latitude=place[0], longitude=place[1],
     )  # fmt: skip
     if recipient != us:
@@ -311,7 +318,7 @@ def _attached(attachment: Json) -> tuple[InboundKind | None, tuple[float | None,
         return None, nowhere
     if attachment.get("type") == "location":
         return "location", _place(_object(attachment.get("location")))
-    return _KINDS.get(_text(_object(attachment.get("media")).get("type")), "unsupported"), nowhere
+    return KINDS.get(_text(_object(attachment.get("media")).get("type")), "unsupported"), nowhere
 
 
 def _place(location: Json) -> tuple[float | None, float | None]:
@@ -347,7 +354,7 @@ def first_id_at(moment: datetime) -> int:
 
 def id_number(event: object) -> int | None:
     """The number of a listed message, for the order of all of them."""
-    found = _digits(event.get("id")) if isinstance(event, dict) else None
+    found = digits(event.get("id")) if isinstance(event, dict) else None
     return int(found) if found is not None else None
 
 
@@ -356,7 +363,7 @@ def identity_of(mid: object) -> str | None:
     return _identity(mid)
 
 
-def _when(mid: str, told: datetime | None) -> datetime | None:
+def when(mid: str, told: datetime | None) -> datetime | None:
     """To the millisecond, as the id has it; X's own word, where the two do not agree."""
     by_id = time_of_id(mid)
     if told is None:
@@ -364,7 +371,7 @@ def _when(mid: str, told: datetime | None) -> datetime | None:
     return by_id if by_id is not None and abs((by_id - told).total_seconds()) < 2 else told
 
 
-def _sequence(mid: str) -> int:
+def sequence_of(mid: str) -> int:
     """What tells ids of the same millisecond apart."""
     return int(mid) & _SEQUENCE if _ID.fullmatch(mid) else 0
 
@@ -380,7 +387,8 @@ def _identity(mid: object) -> str | None:
     return f"sha256:{hashlib.sha256(mid.encode(errors='replace')).hexdigest()}"
 
 
-def _digits(value: object) -> str | None:
+def digits(value: object) -> str | None:
+    """A number of X's, of an account or a post; None: it is none."""
     if isinstance(value, int) and not isinstance(value, bool):
         value = str(value)
     return value if isinstance(value, str) and _ID.fullmatch(value) else None
@@ -405,7 +413,7 @@ def _moment(value: object) -> datetime | None:
     return datetime.fromtimestamp(seconds, UTC) if 0 < seconds < _LATEST else None
 
 
-def _written(value: object) -> datetime | None:
+def written(value: object) -> datetime | None:
     """A time in words, such as 2026-07-24T21:05:48.000Z."""
     try:
         found = datetime.fromisoformat(value) if isinstance(value, str) else None

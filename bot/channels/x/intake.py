@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
 import structlog
 
 from bot.channels.keeping import keep
 from bot.channels.parts import Parts
-from bot.channels.x.inbound import NAME, Read
+from bot.channels.x.inbound import NAME, Json, Read
+from bot.channels.x.posts import read_posts
 from bot.errors import UnavailableError
 from bot.messages import Arrival, Incoming, Reach
 from bot.store.record import now
@@ -21,8 +22,11 @@ log = structlog.get_logger(__name__)
 class Intake:
     """Hands arrivals to the door. Safe to call with the same ones again."""
 
-    def __init__(self, parts: Parts) -> None:
+    def __init__(self, parts: Parts, user_id: str, takes_posts: Callable[[], bool]) -> None:
         self._parts = parts
+        self._user_id = user_id
+        self._takes_posts = takes_posts
+        """Whether posts that mention us are read, and may be."""
         self._background: set[asyncio.Task[None]] = set()
 
     async def take(self, read: Read) -> None:
@@ -31,15 +35,32 @@ class Intake:
         Raises:
             DoorClosedError: the store is down; words for a P1 have left directly. Nothing was kept.
         """
-        if arrivals := self._wanted(read):
+        await self.keep(self._wanted(read))
+
+    async def keep(self, arrivals: Sequence[Arrival]) -> None:
+        """The same for what was read already.
+
+        Raises:
+            DoorClosedError: as `take`.
+        """
+        if arrivals:
             await keep(self._parts.door, arrivals, NAME)
 
     async def warn(self, read: Read) -> None:
         """Nothing of these can be kept now. Whoever wrote of danger sees the 999 words all the same."""
-        await self._parts.door.tell_directly(self._wanted(read))
+        await self.tell(self._wanted(read))
+
+    async def tell(self, arrivals: Sequence[Arrival]) -> None:
+        """The same for what was read already."""
+        await self._parts.door.tell_directly(arrivals)
 
     def _wanted(self, read: Read) -> list[Arrival]:
-        return [*read.arrivals, *(one for one in read.groups if self._is_danger(one))]
+        groups = (one for one in read.groups if self._is_danger(one))
+        return [*read.arrivals, *groups, *self.mentions(read.posts, {})]
+
+    def mentions(self, posts: Sequence[Json], media: Mapping[str, str]) -> list[Arrival]:
+        """Posts that mention us as arrivals; none while they are not read. `media`: as `read_posts` has it."""
+        return read_posts(posts, media, self._user_id) if self._takes_posts() else []
 
     def _is_danger(self, incoming: Incoming) -> bool:
         """Whether somebody in a group needs help at once.

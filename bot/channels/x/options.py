@@ -36,6 +36,8 @@ class Options:
     """How long nothing may come from X before the channel is called degraded."""
     webhook_url: str | None = None
     """Where X is to call; None: we ask it for news."""
+    mentions: bool = False
+    """Posts that mention the account are read too."""
 
     @property
     def user_id(self) -> str:
@@ -81,6 +83,7 @@ def read_options(settings: Settings) -> Options:
         settings.x_poll_seconds,
         settings.x_silent_minutes * 60,
         _webhook_url(settings.public_url) if settings.x_mode == "webhook" else None,
+        settings.x_mentions,
     )
 
 

@@ -39,23 +39,52 @@ REFUSED_SECONDS = 60.0
 """Until the next try, where somebody has to mend the keys or the plan first."""
 
 
-class XChannel:
-    """Sends to X (see `bot.messages.Channel`)."""
+class WayOut:
+    """What X still takes of one kind of call, and what each answer of it means."""
 
-    name = NAME
     in_store = False
-    max_text = LONGEST
-    discloses = True
-    """A person may write first here, and has seen no page of ours."""
 
-    def __init__(self, api: XApi, send_seconds: float) -> None:
-        self._api = api
-        self._for_parts = send_seconds * PARTS_SHARE
+    def __init__(self) -> None:
         self.budget = Budget()
         self.refused: str | None = None
         """Why X takes nothing from us at all, as it said last."""
         self.heard_at: datetime | None = None
         """When X last said whether it takes anything from us."""
+
+    def taken(self) -> None:
+        """X has taken something."""
+        self.refused, self.heard_at = None, now()
+
+    def what_became_of(self, error: XError) -> SendError:
+        """A failure in the words of the outbox."""
+        said = str(error)
+        if error.kind in ("token", "plan", "busy"):
+            self.heard_at = now()
+        if error.kind in ("token", "plan"):
+            log.error("x.refused", reason=said)
+            self.refused = said
+            return RetryLaterError(said, REFUSED_SECONDS)
+        if error.kind == "busy":
+            return RetryLaterError(said, error.seconds)
+        if error.kind in ("not_sent", "not_taken"):
+            return RetryLaterError(said)
+        if error.kind in ("no_answer", "server"):
+            return UnsureError(said)
+        return RejectedError(said)
+
+
+class XChannel(WayOut):
+    """Sends direct messages (see `bot.messages.Channel`)."""
+
+    name = NAME
+    max_text = LONGEST
+    discloses = True
+    """A person may write first here, and has seen no page of ours."""
+
+    def __init__(self, api: XApi, send_seconds: float) -> None:
+        super().__init__()
+        self._api = api
+        self._for_parts = send_seconds * PARTS_SHARE
         self.person_line: Callable[[], str] | None = None
         """How to ask for a person by a word, once there are any words."""
         self.on_gone: Callable[[str], None] | None = None
@@ -102,9 +131,11 @@ class XChannel:
                 f"2/dm_conversations/with/{person}/messages", {"text": text}, self.budget
             )
         except XError as error:
-            failure = self._what_became_of(error, person)
+            failure = self.what_became_of(error)
+            if error.kind == "gone" and self.on_gone is not None:
+                self.on_gone(person)
         else:
-            self.refused, self.heard_at = None, now()
+            self.taken()
             data = answer.get("data")
             mid = identity_of(data.get("dm_event_id")) if isinstance(data, dict) else None
             if mid is not None:
@@ -112,25 +143,6 @@ class XChannel:
             failure = UnsureError("no answer from X")
         # Outside the handler: what X said does not travel along.
         raise failure
-
-    def _what_became_of(self, error: XError, person: str) -> SendError:
-        """The same failure in the words of the outbox."""
-        said = str(error)
-        if error.kind in ("token", "plan", "busy"):
-            self.heard_at = now()
-        if error.kind in ("token", "plan"):
-            log.error("x.refused", reason=said)
-            self.refused = said
-            return RetryLaterError(said, REFUSED_SECONDS)
-        if error.kind == "busy":
-            return RetryLaterError(said, error.seconds)
-        if error.kind in ("not_sent", "not_taken"):
-            return RetryLaterError(said)
-        if error.kind in ("no_answer", "server"):
-            return UnsureError(said)
-        if error.kind == "gone" and self.on_gone is not None:
-            self.on_gone(person)
-        return RejectedError(said)
 
     def _laid_out(self, outgoing: Outgoing) -> list[str]:
         text = f"{outgoing.author}:\n\n{outgoing.text}" if outgoing.author else outgoing.text

@@ -22,6 +22,7 @@ import asyncio
 import contextlib
 import random
 import time
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 
 import structlog
@@ -30,10 +31,11 @@ from sqlalchemy import select
 from bot.channels.lease import PollLease
 from bot.channels.x.api import XApi, XError
 from bot.channels.x.budget import Budget
-from bot.channels.x.inbound import NAME, Read, first_id_at, read_page
+from bot.channels.x.inbound import NAME, Json, Read, first_id_at, read_page
 from bot.channels.x.intake import Intake
+from bot.channels.x.looking import MentionLooks
 from bot.channels.x.options import Options
-from bot.channels.x.pages import Found, Gap, read_back
+from bot.channels.x.pages import Found, Gap, Reader, read_back
 from bot.channels.x.registration import Registration
 from bot.channels.x.state import Progress, State
 from bot.errors import StoreUnavailableError
@@ -55,7 +57,7 @@ CALL_WITHIN = timedelta(minutes=2)
 """A message that no call brought in so long was missed."""
 MISSED = "X did not bring messages that it has"
 TOGETHER = 50
-"""Messages of one transaction: who is in danger among many is not to wait for all of them."""
+"""Messages of one transaction, but for one long chat: who is in danger among many is not to wait for all of them."""
 STRANGER_SECONDS = 120.0
 LONGEST_PAUSE_SECONDS = 120.0
 REFUSED_SECONDS = 60.0
@@ -74,6 +76,7 @@ class Poller:
         store: Store,
         options: Options,
         lease_seconds: float = LEASE_SECONDS,
+        mentions: MentionLooks | None = None,
     ) -> None:
         self._api = api
         self._intake = intake
@@ -81,6 +84,8 @@ class Poller:
         self._state = state
         self._store = store
         self._options = options
+        self._mentions = mentions
+        """Where posts that mention us are read too: by the same gateway, in looks of their own."""
         self._registration = Registration(api, options) if options.webhook_url else None
         self._step = lease_seconds * 0.3
         self._budget = Budget()
@@ -88,9 +93,7 @@ class Poller:
         self._first: int | None = None
         """From where the first look of all reads."""
         """As the record had it last."""
-        self._read_to: int | None = None
-        """The newest that this gateway has handed on since it holds the lease."""
-        self._gaps: list[Gap] = []
+        self._reader = Reader(api, self._budget)
         self._works_since = now()
         """From when on X's calls could be taken, as far as this gateway knows."""
         self._look_at = self._register_at = 0.0
@@ -136,6 +139,8 @@ class Poller:
         if not is_ours:
             # What the other gateway has read is not read again, should the database go away.
             self._bookmark = await self._state.bookmark()
+            if self._mentions is not None:
+                await self._mentions.follow()
             await asyncio.sleep(LOOK_SECONDS)
             return
         await self._work()
@@ -146,12 +151,15 @@ class Poller:
             await self._look_after_webhook(self._registration)
         if time.monotonic() >= self._look_at:
             await self._look()
+        if self._mentions is not None:
+            await self._mentions.look()
 
     def _forget(self) -> None:
         """Begin at the bookmark again: what was handed on since may not be stored."""
-        self._read_to = None
-        self._gaps = []
+        self._reader.forget()
         self._works_since = now()
+        if self._mentions is not None:
+            self._mentions.forget()
 
     # ---- one look ------------------------------------------------------------------------------
 
@@ -164,48 +172,15 @@ class Poller:
         self._bookmark = await self._state.bookmark()
         # Whatever becomes of it: a look that is made again and again at once would use up what X allows.
         self._look_at = time.monotonic() + self._rest()
-        came, error = await self._read_all()
+        came, error = await self._reader.read(self._floor(), self._take)
         if error is None:
             self._failures = 0
             self._look_at = time.monotonic() + self._pause()
         if came:
             # A gap that is left is read at the next look; the bookmark waits for it.
-            await self._state.works("poll", None if self._gaps else self._read_to)
+            await self._state.works("poll", None if self._reader.gaps else self._reader.read_to)
         if error is not None:
             await self._failed(error)
-
-    async def _read_all(self) -> tuple[bool, XError | None]:
-        """From the newest down to what is known, then the gaps of before.
-
-        Returns whether anything came, and what kept the rest from coming.
-
-        Raises:
-            StoreUnavailableError: nothing was kept.
-        """
-        floor = self._read_to if self._read_to is not None else self._floor()
-        todo, left = [Gap(None, floor), *self._gaps], list[Gap]()
-        came, error, is_stale = False, None, False
-        while todo and error is None:
-            gap = todo.pop(0)
-            try:
-                found = await read_back(self._api, self._budget, gap)
-            except XError as failure:
-                error = failure
-                # The newest are looked at anew each time; a gap would be forgotten.
-                left += [gap] if gap.token is not None else []
-                # X may not know the mark of a page for ever.
-                is_stale = gap.token is not None and error.kind == "refused"
-                break
-            await self._take(found)
-            came, error = True, found.error
-            if gap.token is None:
-                self._read_to = max(found.newest or 0, floor)
-            left += [found.rest] if found.rest is not None else []
-        self._gaps = [*left, *todo]
-        if is_stale:
-            # From the newest down to the bookmark once more; it has not moved.
-            self._gaps, self._read_to = [], None
-        return came, error
 
     async def _take(self, found: Found, *, compare: bool = True) -> None:
         """Hand on what was found, oldest first.
@@ -214,8 +189,8 @@ class Poller:
             StoreUnavailableError: from some message on nothing was kept. Whoever is in danger was told.
         """
         away: StoreUnavailableError | None = None
-        for place in range(0, len(found.events), TOGETHER):
-            read = read_page(found.events[place : place + TOGETHER], found.media, self._options.user_id)
+        for events in by_chat(found.events, TOGETHER):
+            read = read_page(events, found.media, self._options.user_id)
             if away is not None:
                 await self._intake.warn(read)
                 continue
@@ -319,6 +294,8 @@ class Poller:
         may_read = self._was_holder or time.monotonic() >= self._may_read_from
         if may_read and time.monotonic() >= self._look_at:
             await self._look_for_danger()
+        if may_read and self._mentions is not None:
+            await self._mentions.look_for_danger()
         await asyncio.sleep(self._step)
 
     async def _look_for_danger(self) -> None:
@@ -337,6 +314,24 @@ class Poller:
         if not self._saw_store:
             return 2 * _random.random()
         return STRANGER_SECONDS * (1 + _random.random())
+
+
+def by_chat(events: Sequence[Json], most: int) -> Iterator[list[Json]]:
+    """Events in groups of so many, each chat in one: an answer that somebody else gave counts before ours.
+
+    It may stand behind a person's message by hundreds of others, and the turn begins with the commit.
+    """
+    chats: dict[str, list[Json]] = {}
+    for event in events:
+        chats.setdefault(str(event.get("dm_conversation_id")), []).append(event)
+    group: list[Json] = []
+    for chat in chats.values():
+        if group and len(group) + len(chat) > most:
+            yield group
+            group = []
+        group = [*group, *chat]
+    if group:
+        yield group
 
 
 def _called_since(webhook: Progress) -> bool:

@@ -23,6 +23,8 @@ Json = Mapping[str, Any]
 NEEDED = ("dm.received", "dm.sent")
 """Without these nothing of value comes."""
 WANTED = (*NEEDED, "dm.read", "chat.received", "chat.sent")
+MENTIONED = "post.mention.create"
+"""A post that mentions us, where those are read (docs.x.com/x-api/activity/event-payloads). Looks find it too."""
 
 
 class Registration:
@@ -31,6 +33,7 @@ class Registration:
     def __init__(self, api: XApi, options: Options) -> None:
         self._api = api
         self._options = options
+        self._wanted = (*WANTED, MENTIONED) if options.mentions else WANTED
 
     async def look(self) -> str | None:
         """Look, and mend what can be mended. None: X calls us; else why not, in words for staff.
@@ -72,7 +75,7 @@ class Registration:
             and isinstance(one.get("filter"), dict)
             and str(one["filter"].get("user_id")) == self._options.user_id
         }
-        for event in WANTED:
+        for event in self._wanted:
             try:
                 if event not in held and await self._subscribe(event, webhook_id):
                     held.add(event)

@@ -14,8 +14,9 @@ from bot.store import Store
 from bot.store.record import now, upsert
 from bot.store.tables import Bookmark
 
-Way = Literal["poll", "webhook"]
-"""We ask X; X calls us."""
+Way = Literal["poll", "webhook", "mentions"]
+"""We ask X for messages; X calls us; we ask it for the posts that mention us."""
+WAYS: tuple[Way, ...] = ("poll", "webhook", "mentions")
 _LONGEST_TROUBLE = 200
 
 
@@ -36,19 +37,19 @@ class State:
         self._store = store
 
     async def read(self) -> dict[Way, Progress]:
-        """Both ways; what nobody has written of is empty."""
-        keys: dict[str, Way] = {_key("poll"): "poll", _key("webhook"): "webhook"}
+        """Every way; what nobody has written of is empty."""
+        keys: dict[str, Way] = {_key(way): way for way in WAYS}
         async with self._store.read() as connection:
             found = await connection.execute(select(Bookmark.__table__).where(Bookmark.key.in_(keys)))
             rows = {
                 keys[row.key]: Progress(row.place, row.good_at, row.trouble, row.trouble_at)
                 for row in found.all()
             }
-        return {"poll": rows.get("poll", Progress()), "webhook": rows.get("webhook", Progress())}
+        return {way: rows.get(way, Progress()) for way in WAYS}
 
-    async def bookmark(self) -> int | None:
-        """The number of the newest message up to which everything is stored."""
-        return (await self.read())["poll"].place
+    async def bookmark(self, way: Way = "poll") -> int | None:
+        """The number of the newest message, or post, up to which everything is stored."""
+        return (await self.read())[way].place
 
     async def works(self, way: Way, place: int | None = None) -> None:
         """It has worked just now. A place is set only once everything up to it is stored; it never goes back."""

@@ -24,6 +24,8 @@ class Post(Base):
     """None: nobody knows yet what it says."""
     link: Mapped[str | None]
     is_ours: Mapped[bool] = mapped_column(Boolean, default=True)
+    author: Mapped[str | None] = mapped_column(String(64))
+    """Who wrote it, on a platform where anybody's post may name us; None: not known, or it needs no saying."""
     kind: Mapped[str | None] = mapped_column(String(12))
     """memorial, appeal or ordinary, as staff have marked it; None: its words decide."""
     seen_at: Mapped[datetime]

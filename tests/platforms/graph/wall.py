@@ -78,7 +78,8 @@ class Wall:
         """
         self.posts |= posts or {}
         self.closed = set(closed) if closed is not None else self.closed
-        self.mentioned |= mentioned or {}
+        # An empty one: Meta shows none of them any more.
+        self.mentioned = {} if mentioned == {} else self.mentioned | (mentioned or {})
         for comment, seconds in (age or {}).items():
             self._comments[comment].at = time.time() - seconds
         for comment, is_hidden in (hidden or {}).items():

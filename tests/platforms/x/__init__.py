@@ -6,5 +6,6 @@ order a test asks for.
 
 from tests.platforms.x.events import Writer
 from tests.platforms.x.server import App, XServer, build, sign
+from tests.platforms.x.timeline import Poster
 
-__all__ = ["App", "Writer", "XServer", "build", "sign"]
+__all__ = ["App", "Poster", "Writer", "XServer", "build", "sign"]

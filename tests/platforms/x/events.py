@@ -145,6 +145,8 @@ def activity(events: list[Json], us: str) -> list[Json]:
         elif event["what"] == "read":
             told = {**_target(event), "last_read_event_id": event["last"]}
             bodies.append(_enveloped("dm.read", {"direct_message_mark_read_events": [told]}, us))
+        elif event["what"] == "post":
+            bodies.append(_enveloped("post.mention.create", event["post"], us))
         elif event["what"] == "typing":
             told = {"direct_message_indicate_typing_events": [_target(event)]}
             bodies.append(_enveloped("dm.indicate_typing", told, us))
@@ -176,6 +178,8 @@ def account(events: list[Json], us: str) -> list[Json]:
         elif event["what"] == "read":
             told = {**_target(event), "last_read_event_id": event["last"]}
             body.setdefault("direct_message_mark_read_events", []).append(told)
+        elif event["what"] == "post":
+            body.setdefault("tweet_create_events", []).append({"id_str": event["id"], "text": "@force"})
         elif event["what"] == "typing":
             body.setdefault("direct_message_indicate_typing_events", []).append(_target(event))
     return [body] if len(body) > 2 else []

@@ -25,6 +25,7 @@ from sanic import HTTPResponse, Request, Sanic, raw
 from sanic import json as json_response
 
 from tests.platforms.x.events import account, activity, listed, new_id
+from tests.platforms.x.timeline import Refused, Timeline
 
 Json = dict[str, Any]
 
@@ -147,6 +148,7 @@ class XServer:
         self.messages: list[Json] = []
         self.history: list[Json] = []
         """Every direct message, as it is listed."""
+        self.timeline = Timeline(app.us)
         self.blocked: set[str] = set()
         self.webhooks: list[Json] = []
         self.subscriptions: list[Json] = []
@@ -175,11 +177,16 @@ class XServer:
         """Something happened. Each event in a webhook of its own, or all of them in one."""
         known = {one["id"] for one in self.history}
         for event in events:
+            if event["what"] == "post":
+                self.timeline.note(event)
             if event["what"] == "message" and event["id"] not in known:
                 self.history.append(event)
                 known.add(event["id"])
         if not self.mode.calls:
             return
+        told = {one["event_type"] for one in self.subscriptions}
+        # Of posts X tells whoever has asked for them.
+        events = [one for one in events if one["what"] != "post" or "post.mention.create" in told]
         groups = [events] if batch else [[event] for event in events]
         made = [
             _Webhook(next(self._numbers), body, ids or [], copies)
@@ -275,7 +282,7 @@ class XServer:
         self, method: str, path: str, query: Json, address: str, authorization: str, body: Any
     ) -> tuple[int, Any, dict[str, str]]:
         """One call. Returns status, body and headers; status 0 closes the connection."""
-        kind = "send" if SEND.fullmatch(path) else path
+        kind = "send" if SEND.fullmatch(path) else self.timeline.kind_of(method, path) or path
         self.calls.append(self._noted(method, path, kind, query, body))
         headers: dict[str, str] = {}
         try:
@@ -289,6 +296,8 @@ class XServer:
             status, result = await self._do(method, path, query, body)
             if fault is not None:
                 return await self._misbehave(fault)
+        except Refused as refused:
+            return refused.status, refused.body, headers
         except _Refusal as refusal:
             return refusal.status, refusal.body, {**headers, **refusal.headers}
         return status, result, headers
@@ -373,6 +382,8 @@ class XServer:
             return 200, {"data": {"id": self.app.us, "name": "Secret Name", "username": "force"}}
         if (method, path) == ("GET", "2/dm_events"):
             return 200, self._list(query)
+        if (of_posts := self.timeline.answer(method, path, query, body)) is not None:
+            return of_posts
         return 200, await self._registered(method, path, body)
 
     async def _registered(self, method: str, path: str, body: Any) -> Json:
@@ -543,6 +554,11 @@ def build(server: XServer, name: str = "loopback-x") -> Sanic[Any, Any]:
             for webhook in server.webhooks:
                 webhook["valid"] = given["valid"]
         return json_response({"ok": True})
+
+    @app.post("/control/timeline")
+    async def _timeline(request: Request) -> HTTPResponse:
+        server.timeline.change(**request.json)
+        return json_response(server.timeline.state())
 
     @app.get("/control/pending")
     async def _left(_request: Request) -> HTTPResponse:
