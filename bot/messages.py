@@ -50,8 +50,24 @@ PRIVATE_FIRST: frozenset[str] = frozenset({"x-mentions"})
 
 Then it says how else to reach us, where the private one was refused (`bot/conversations/disclosure.py`).
 """
+CHANNELS: tuple[str, ...] = (
+    "webchat", "telegram", "messenger", "instagram", "whatsapp", "x", *COMMENTS,
+)  # fmt: skip
+"""Every channel that ships. A site that a force joins is one too: `site-` and its name."""
+SITE = "site"
+"""Stands for all joined sites, where words are written for one channel."""
 Way = Literal["", "public", "private"]
 """How words reach somebody who wrote in public; empty on every other channel."""
+
+
+def names_of(channel: str) -> tuple[str, ...]:
+    """Under which names a channel finds words of its own, the nearest first.
+
+    A private reply to a comment is read in the private chats beside it.
+    """
+    if channel.startswith(f"{SITE}-"):
+        return (channel, SITE)
+    return (channel, COMMENTS[channel]) if channel in COMMENTS else (channel,)
 
 
 def is_higher(grade: str | None, than: str | None) -> bool:

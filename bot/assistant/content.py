@@ -18,6 +18,7 @@ from typing import Any
 import yaml
 from sqlalchemy import select
 
+from bot.assistant.own_words import base_of, faults_of, own, picked
 from bot.errors import ContentError
 from bot.store.engine import Store
 from bot.store.tables import Release, ReleaseItem
@@ -72,6 +73,33 @@ class Content:
     """The force's own labels for conversations; empty in a release of before."""
     replies: Mapping[str, Any] = field(default_factory=dict)
     """Words that staff put into a reply, by key: group, title and text."""
+    _views: dict[str, Content] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def for_channel(self, channel: str) -> Content:
+        """The same, as one channel says it: its own words where it has some (`bot/assistant/own_words.py`)."""
+        found = self._views.get(channel)
+        if found is None:
+            lines = picked(self.lines, channel)
+            faqs = {
+                slug: replace(faq, answer=str(words).strip())
+                for slug, faq in self.faqs.items()
+                if (words := own(faq.body, "answer", channel)) is not None
+            }
+            replies = {
+                key: {**said, "text": words}
+                for key, said in self.replies.items()
+                if (words := own(said, "text", channel)) is not None
+            }
+            found = self
+            if lines or faqs or replies:
+                found = replace(
+                    self,
+                    lines={**self.lines, **lines},
+                    faqs={**self.faqs, **faqs},
+                    replies={**self.replies, **replies},
+                )
+            self._views[channel] = found
+        return found
 
     def render(self, text: str) -> str:
         """Put the register's words where a contact is named, and the force's name for {force}.
@@ -148,6 +176,13 @@ class Content:
         texts = {f"The answer '{slug}'": faq.answer for slug, faq in self.faqs.items()}
         texts |= {f"The sentence '{key}'": text for key, text in self.lines.items()}
         texts |= {f"The reply '{key}'": str(said["text"]) for key, said in self.replies.items()}
+        known = {f"The answer '{slug}'": {"answer": f.answer, **f.body} for slug, f in self.faqs.items()}
+        known |= {f"The reply '{key}'": said for key, said in self.replies.items()}
+        for what, body in [("", self.lines), *known.items()]:
+            said_by_channel = {key: str(words) for key, words in body.items() if base_of(key) != key}
+            if what:
+                texts |= {f"{what} ({key})": words for key, words in said_by_channel.items()}
+            found += faults_of(what, {**body, **said_by_channel})
         for what, text in texts.items():
             try:
                 self.render(text)
@@ -414,9 +449,13 @@ class LiveContent:
             released = content_from_items([(r.kind, r.key, r.body) for r in rows])
             # After an upgrade a release from before a sentence was added lends the file's: without
             # it the turn that has to say it would break.
+            # Words for one channel belong to the sentence beside them: of another's they know nothing.
+            lent = {
+                key: text for key, text in self._files.lines.items() if base_of(key) not in released.lines
+            }
             self.current = replace(
                 released,
-                lines={**self._files.lines, **released.lines},
+                lines={**lent, **released.lines},
                 languages=released.languages or self._files.languages,
                 clock=released.clock or self._files.clock,
                 labels=released.labels or self._files.labels,

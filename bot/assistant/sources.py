@@ -36,6 +36,17 @@ class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
+def _without_own_words(given: Any, key: str) -> Any:
+    """The same without words for one channel (`own_words.py`), once they are words."""
+    if not isinstance(given, dict):
+        return given
+    own = {name for name in given if str(name).startswith(f"{key}@")}
+    for name in own:
+        if not isinstance(given[name], str) or not given[name].strip():
+            raise ValueError(f"'{name}' must be the words for that channel, as text")
+    return {name: value for name, value in given.items() if name not in own}
+
+
 class FaqMetadata(_Part):
     """What communications keep about an answer, and the answer."""
 
@@ -58,6 +69,11 @@ class FaqMetadata(_Part):
     asks: bool = Field(False, description="true where the answer ends with a question: yes means the risk")
     condition: _Text | None = Field(None, description="in text: which of these messages carry the risk")
     note: _Text | None = Field(None, description="what to check, as text")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _own_words(cls, given: Any) -> Any:
+        return _without_own_words(given, "answer")
 
     @model_validator(mode="after")
     def _fits_together(self) -> FaqMetadata:
@@ -118,6 +134,11 @@ class Reply(_Part):
     group: _Text = Field(description="the group under which staff find it, as text")
     title: _Text = Field(max_length=60, description="what staff read in the list, 60 letters at most")
     text: _Text = Field(max_length=1000, description="the words, 1,000 letters at most")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _own_words(cls, given: Any) -> Any:
+        return _without_own_words(given, "text")
 
     @model_validator(mode="after")
     def _names_what_there_is(self) -> Reply:

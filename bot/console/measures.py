@@ -68,15 +68,15 @@ async def _box(
         standing=sorted(standing),
         choices=[one for one in CHOICES if one[0] not in standing and (one[0] != "block" or is_supervisor)],
         can_warn=row.state == "human" and row.owner_id == visit.actor.staff_id and row.grade not in URGENT,
-        warning=_warning(visit),
+        warning=_warning(visit, row.channel),
         can_end=is_supervisor,
         days=measures.REVIEW_DAYS,
     )
 
 
-def _warning(visit: Visit) -> str:
+def _warning(visit: Visit, channel: str) -> str:
     try:
-        return visit.core.content.current.line("warned")
+        return visit.core.content.current.for_channel(channel).line("warned")
     except ContentError:
         # Words of before have no such sentence.
         return ""
@@ -115,9 +115,11 @@ def _days(visit: Visit) -> int:
 
 async def put(visit: Visit, conversation_id: int) -> HTTPResponse:
     """Warn, limit, hide or block, with a reason."""
-    kind, reason, days, warning = visit.field("kind", 8), visit.field("reason"), _days(visit), _warning(visit)
+    kind, reason, days = visit.field("kind", 8), visit.field("reason"), _days(visit)
 
     async def action(connection: AsyncConnection) -> None:
+        row = await read_conversation(connection, conversation_id)
+        warning = _warning(visit, row.channel) if row is not None else ""
         if kind == "warn" and not warning:
             raise RefusedError("The words of this force have no warning. Ask whoever keeps them.")
         await measures.add_measure(

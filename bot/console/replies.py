@@ -56,7 +56,7 @@ async def find(visit: Visit, conversation_id: int) -> HTTPResponse:
         row = await read_conversation(connection, conversation_id)
         if row is None or not await may_open(connection, row, visit.actor):
             raise NoSuchChatError
-    content = visit.core.content.current
+    content = visit.core.content.current.for_channel(row.channel)
     words = visit.query("q").casefold().split()
     ready = list(_ready(content, row.reference))
     if not words:

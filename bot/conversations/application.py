@@ -11,7 +11,7 @@ from sqlalchemy import Row, bindparam, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.assistant.client import Part
-from bot.assistant.content import Faq
+from bot.assistant.content import Content, Faq
 from bot.conversations.plan import Plan, Taken
 from bot.conversations.words import FAQ, NONE_OF_THESE, PERSON, Words
 from bot.errors import ContentError
@@ -114,7 +114,7 @@ class Application:
 
     async def _in_both(self, row: Row[Any], code: str) -> None:
         """Say that a person will read it, to one who waits already; in danger only what to do."""
-        content = self._words.content.current
+        content = self._words.on(row.channel)
         if row.grade in URGENT:
             text = content.in_language(code, "danger")
         else:
@@ -194,8 +194,8 @@ class Application:
         if part.kind == "hand_over":
             return await self._hand_over(row, part)
         if part.kind == "line" and bot:
-            content = self._words.content.current
-            buttons = [self._titled(button) for button in part.buttons]
+            content = self._words.on(row.channel)
+            buttons = [self._titled(content, button) for button in part.buttons]
             await self._row(row, content.line(part.key), buttons)
             await self._understood(row)
         elif part.kind == "offer" and bot:
@@ -207,7 +207,7 @@ class Application:
         return row
 
     async def _answer(self, row: Row[Any], slug: str, *, urgent_before: bool) -> Row[Any]:
-        content = self._words.content.current
+        content = self._words.on(row.channel)
         faq = content.faqs.get(slug)
         text = content.answer(slug)
         if faq is None or text is None:
@@ -260,7 +260,7 @@ class Application:
         return row
 
     async def _offer(self, row: Row[Any], slugs: Sequence[str]) -> Row[Any]:
-        content = self._words.content.current
+        content = self._words.on(row.channel)
         known = [slug for slug in slugs if slug in content.faqs]
         if not known or row.misses + 1 >= MISSES:
             # After a turn that was not understood, a guess is the second: a person is called.
@@ -273,7 +273,7 @@ class Application:
 
     async def _also(self, row: Row[Any], slugs: Sequence[str]) -> None:
         """After an answer: what else the message seems to ask, for the person to choose."""
-        content = self._words.content.current
+        content = self._words.on(row.channel)
         buttons = [Button(content.faqs[slug].title, FAQ + slug) for slug in slugs if slug in content.faqs]
         if buttons and self._answered:
             await self._row(row, content.line("also_asked"), buttons)
@@ -284,7 +284,7 @@ class Application:
                 row, [Hit("R20", "P4", "fallback", ("not understood twice",))], "not_understood_again"
             )
         await change_conversation(self._connection, row.id, misses=row.misses + 1)
-        content = self._words.content.current
+        content = self._words.on(row.channel)
         key = OUT_OF_SCOPE if self._is_outside() else "not_understood"
         await self._row(row, content.line(key), [Button(content.line("talk_to_person"), PERSON)])
         return row
@@ -304,7 +304,7 @@ class Application:
         return row
 
     async def _ask(self, row: Row[Any], ask: dict[str, Any]) -> None:
-        content = self._words.content.current
+        content = self._words.on(row.channel)
         buttons: list[Button] = []
         ask = {**ask, "at": now().isoformat()}
         await change_conversation(self._connection, row.id, ask=ask)
@@ -356,7 +356,7 @@ class Application:
             await change_conversation(self._connection, row.id, misses=0)
 
     async def _say(self, row: Row[Any], key: str) -> None:
-        await self._row(row, self._words.content.current.line(key))
+        await self._row(row, self._words.on(row.channel).line(key))
 
     async def _row(
         self,
@@ -372,8 +372,7 @@ class Application:
         )  # fmt: skip
         self._said = True
 
-    def _titled(self, button: Button) -> Button:
-        content = self._words.content.current
+    def _titled(self, content: Content, button: Button) -> Button:
         try:
             return Button(content.line(button.title), button.payload)
         except ContentError:

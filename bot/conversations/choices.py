@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,11 +14,21 @@ from bot.conversations.words import START
 from bot.messages import Channel, Incoming
 from bot.store.tables import Message, Outbox
 
+LONGEST = 200
+"""Letters that may be the words of a button."""
 LOOKED_AT = 8
 """Of what was said last: more is never said to one message."""
+_NUMBER = re.compile(r"\s*(?:(?:answer|choice|number|option|reply)\s+)?(\d{1,2})\s*[.)]?\s*", re.IGNORECASE)
+_TRIM = re.compile(r"[^\w]+")
 _SAID_BESIDE = ("assistant", "safety")
 """Kinds of rows that may stand behind a list, and ask nothing that a number answers."""
 _ARRIVED = ("sending", "sent", "delivered", "read", "unknown")
+
+
+def typed_number(words: str) -> int | None:
+    """The number that somebody typed and nothing else, as from a numbered list."""
+    typed = _NUMBER.fullmatch(words)
+    return int(typed[1]) if typed else None
 
 
 async def payload_of(connection: AsyncConnection, conversation_id: int, token: str | None) -> str | None:
@@ -41,22 +53,34 @@ async def resolve(
     """A number in the place of a button's words becomes that button, with its words.
 
     It is pressed, or typed after a list with numbers: the last thing we said, or the last list since the
-    person wrote (the question whether it is safe to chat has the sentence about a person behind it).
+    person wrote (the question whether it is safe to chat has the sentence about a person behind it). The
+    words of a line of the list, typed, are that button too.
     """
     if incoming.button is not None and incoming.text.strip().isdecimal():
         button = await _button(connection, conversation_id, incoming.button)
         return incoming if button is None else replace(incoming, text=str(button["title"]))
     numbers = getattr(channel, "numbers", None)
-    if incoming.choice is None or numbers is None:
+    if numbers is None or incoming.kind != "text" or incoming.button or not 0 < len(incoming.text) <= LONGEST:
         return incoming
     row = await _last_offered(connection, conversation_id)
-    if row is None or not numbers([str(button["title"]) for button in row.buttons]):
+    titles = [str(button["title"]) for button in row.buttons] if row is not None else []
+    if row is None or not numbers(titles):
         return incoming
-    place = incoming.choice - 1
-    if not 0 <= place < len(row.buttons):
+    place = incoming.choice - 1 if incoming.choice is not None else _place_of(incoming.text, titles)
+    if not 0 <= place < len(titles):
         return incoming
-    title = str(row.buttons[place]["title"])
-    return replace(incoming, kind="button", button=f"{row.id}.{place}", text=title)
+    return replace(incoming, kind="button", button=f"{row.id}.{place}", text=titles[place])
+
+
+def _place_of(words: str, titles: Sequence[str]) -> int:
+    """Which line of a list these words are, with its number or without; -1: none."""
+    typed = _plain(words)
+    lines = (({_plain(title), _plain(f"{n} {title}")}) for n, title in enumerate(titles, 1))
+    return next((place for place, line in enumerate(lines) if typed and typed in line), -1)
+
+
+def _plain(words: str) -> str:
+    return " ".join(_TRIM.sub(" ", words.casefold().replace("\u2019", "'").replace("'", "")).split())
 
 
 async def _button(connection: AsyncConnection, conversation_id: int, token: str) -> dict[str, Any] | None:

@@ -133,7 +133,7 @@ class CommentApplication(Application):
             return
         if row.channel not in PRIVATE_FIRST:
             await comment_words.say_once_in_public(self._connection, self._words, row, message.id)
-        opening = comment_words.opening(self._words.content.current, row.channel)
+        opening = comment_words.opening(self._words.on(row.channel), row.channel)
         about = await comment_words.newest(self._connection, row.id, message.id)
         if about is not None and await comment_words.say_privately(
             self._connection, row, "assistant", [opening, hidden, *parts], about=about,
@@ -180,7 +180,7 @@ class CommentApplication(Application):
 
     async def _parts(self, row: Row[Any], slug: str | None, *, told: bool) -> list[str]:
         """What is said in private, beside who we are."""
-        content, plan = self._words.content.current, self._plan
+        content, plan = self._words.on(row.channel), self._plan
         if plan.language is not None:
             own = content.in_language(plan.language, "danger", "queue")
             return [own, content.line("not_english")] if told else []
@@ -200,7 +200,7 @@ class CommentApplication(Application):
         if await comment_words.is_with_staff(self._connection, row):
             return
         on_shift = await is_on_shift(self._connection, row.grade, row.team)
-        line = self._words.content.current.line("holding_line" if on_shift else "holding_line_off_shift")
+        line = self._words.on(row.channel).line("holding_line" if on_shift else "holding_line_off_shift")
         await comment_words.say_privately(self._connection, row, "assistant", [line], turn=self._turn)
 
     async def _hidden_note(self, row: Row[Any], message: Row[Any]) -> str:
@@ -222,7 +222,7 @@ class CommentApplication(Application):
         rules = (await self._connection.execute(query)).scalar_one_or_none()
         if not rules:
             return ""
-        content = self._words.content.current
+        content = self._words.on(row.channel)
         named = (content.line(f"comment_rule_{rule}") for rule in rules)
         link = CommentRule.of(content.force).appeal_link or str(content.force.get("public_site_url", ""))
         return "\n".join([content.line("comment_hidden"), *named, f"{content.line('comment_appeal')} {link}"])

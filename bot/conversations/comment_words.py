@@ -176,7 +176,7 @@ async def say_once_in_public(
     )
     if said.scalar_one_or_none() is None:
         await add_outbox(
-            connection, row, "assistant", words.content.current.line("public_comment"), epoch=row.epoch,
+            connection, row, "assistant", words.on(row.channel).line("public_comment"), epoch=row.epoch,
             way="public", place=comment.place,
         )  # fmt: skip
 
@@ -229,7 +229,7 @@ async def _privately(
     connection: AsyncConnection, words: Words, row: Row[Any], hits: Sequence[Hit], turn: str | None
 ) -> None:
     """All safety words in one message, the 999 block first, and the truth about a person."""
-    content, texts = words.content.current, list[str]()
+    content, texts = words.on(row.channel), list[str]()
     language = next((hit.language for hit in hits if hit.language), row.language)
     own = content.in_language(language, "danger")
     block = False
@@ -252,10 +252,12 @@ async def _privately(
 
 async def truth(connection: AsyncConnection, words: Words, row: Row[Any]) -> str:
     """One true sentence about who will read this; the caller's transaction makes it wait (I11)."""
-    content = words.content.current
+    content = words.on(row.channel)
     if not await is_on_shift(connection, row.grade, row.team):
         return content.line("queued_off_shift")
-    return words.screen.words(row.category).handover if row.category else content.line("handed_over_default")
+    if not row.category:
+        return content.line("handed_over_default")
+    return words.screen.words(row.category, row.channel).handover
 
 
 async def _is_quiet(connection: AsyncConnection, words: Words, row: Row[Any]) -> bool:

@@ -100,7 +100,7 @@ class Desk(Beside):
         row = await ownership.claim(connection, conversation_id, actor, epoch)
         if before.owner_id != actor.staff_id and not comment_words.is_comment(row.channel):
             await add_outbox(
-                connection, row, "notice", self._words.content.current.line("joined"),
+                connection, row, "notice", self._words.on(row.channel).line("joined"),
                 epoch=row.epoch, author_id=actor.staff_id,
             )  # fmt: skip
         return row
@@ -550,7 +550,7 @@ class Desk(Beside):
             # Under a post nobody is told who has a chat.
             return
         await add_outbox(
-            connection, row, "notice", self._words.content.current.line(key, **values),
+            connection, row, "notice", self._words.on(row.channel).line(key, **values),
             epoch=row.epoch, author_id=actor.staff_id,
         )  # fmt: skip
 

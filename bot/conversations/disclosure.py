@@ -34,7 +34,7 @@ async def text_of(connection: AsyncConnection, channel: Channel, row: Row[Any], 
         return str(shorten(text, row.way or ""))
     if row.kind != "assistant" or not getattr(channel, "discloses", False):
         return text
-    opening = content.line("opening_automated")
+    opening = content.for_channel(channel.name).line("opening_automated")
     if opening in text or await _was_said(connection, row):
         return text
     return f"{opening}\n\n{text}"

@@ -469,7 +469,8 @@ class Door:
             row = raised.conversation
         if row.grade not in URGENT and await measures.must_be_quiet(connection, person.id):
             return
-        await add_outbox(connection, row, "assistant", self._words.content.current.line(key), epoch=row.epoch)
+        words = self._words.on(row.channel).line(key)
+        await add_outbox(connection, row, "assistant", words, epoch=row.epoch)
 
     async def tell_directly(self, arrivals: Sequence[Arrival]) -> dict[str, str]:
         """Send the words for each single-message P1 past the store, once per platform id."""

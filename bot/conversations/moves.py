@@ -219,7 +219,8 @@ class Moves:
             fresh = await ownership.transfer(connection, row.id, actor, home, note)
             await self._add_note(connection, row, actor, note)
             there = await is_on_shift(connection, fresh.grade, fresh.team, without=actor.staff_id)
-            words = content.line("requeued") + ("" if there else "\n" + content.line("queued_off_shift"))
+            said = content.for_channel(fresh.channel)
+            words = said.line("requeued") + ("" if there else "\n" + said.line("queued_off_shift"))
             if not comment_words.is_comment(fresh.channel):
                 await add_outbox(
                     connection, fresh, "notice", words, epoch=fresh.epoch, author_id=actor.staff_id

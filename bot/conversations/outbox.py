@@ -506,12 +506,12 @@ class OutboxSender:
                 connection, conversation, [hit], CLOCK, team=await self._words.route(connection, [hit]),
                 withdrawable=True,
             )  # fmt: skip
-            fresh, line = raised.conversation, self._words.content.current.line("answer_unknown")
+            fresh, line = raised.conversation, self._words.on(conversation.channel).line("answer_unknown")
             if not row.way:  # in public nothing is said twice
                 await add_outbox(connection, fresh, "assistant", line, epoch=fresh.epoch)
         elif row.kind == "assistant" and conversation.state == "waiting" and not row.way:
             # In the queue already, so only told; a few times, or a platform that never answers is flooded.
-            line = self._words.content.current.line("answer_unknown")
+            line = self._words.on(conversation.channel).line("answer_unknown")
             told = await self._times_unknown(connection, row, Outbox.text == line)
             if conversation.grade not in URGENT and not conversation.answered_outside and told < TELL_AGAIN:
                 again = await add_outbox(

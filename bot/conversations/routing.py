@@ -42,4 +42,5 @@ async def take(connection: AsyncConnection, control: Control, words: Words) -> N
     if conversation.state != "human" or not conversation.owner_outside or conversation.grade in URGENT:
         return
     fresh = await outside.handed_back(connection, conversation, DOOR)
-    await add_outbox(connection, fresh, "notice", words.content.current.line("released"), epoch=fresh.epoch)
+    said = words.on(fresh.channel).line("released")
+    await add_outbox(connection, fresh, "notice", said, epoch=fresh.epoch)

@@ -10,7 +10,7 @@ from sqlalchemy import Row, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.assistant.client import Reading
-from bot.assistant.content import LiveContent
+from bot.assistant.content import Content, LiveContent
 from bot.conversations import comment_words, quiet
 from bot.handover import measures
 from bot.handover.ownership import Raised
@@ -45,6 +45,10 @@ class Words:
     def __init__(self, screen: Screen, content: LiveContent) -> None:
         self.screen = screen
         self.content = content
+
+    def on(self, channel: str) -> Content:
+        """The words in force, as a channel says them."""
+        return self.content.current.for_channel(channel)
 
     async def route(self, connection: AsyncConnection, hits: Sequence[Hit]) -> str:
         """The team that serves the most urgent of these hits.
@@ -173,7 +177,7 @@ class Words:
                 await quiet.watch(connection, row, self.content.current.clock)
             return
         owned = row.state == "human"
-        content = self.content.current
+        content = self.on(row.channel)
         language = next((hit.language for hit in hits if hit.language), row.language)
         block = await self._block_is_due(connection, raised)
         # Whoever is limited reads words of danger as anybody does, the others once an hour at most.
@@ -202,8 +206,8 @@ class Words:
             buttons: tuple[Button, ...] = ()
             if words.subject_hidden and not owned:
                 buttons = (
-                    Button(self.content.current.line("safe_yes_title"), SAFE_YES),
-                    Button(self.content.current.line("safe_no_title"), SAFE_NO),
+                    Button(content.line("safe_yes_title"), SAFE_YES),
+                    Button(content.line("safe_no_title"), SAFE_NO),
                 )
                 await change_conversation(connection, row.id, safe_check="asked", safe_category=hit.category)
             await add_outbox(
@@ -239,7 +243,7 @@ class Words:
         if comment_words.is_comment(row.channel):
             # Said in private, with the words that it belongs to.
             return
-        content = self.content.current
+        content = self.on(row.channel)
         parts: list[str] = []
         danger = () if row.grade in URGENT else ("danger",)
         own = content.in_language(language, "queue", *danger, *(("no_person",) if row.withdrawable else ()))
@@ -249,7 +253,7 @@ class Words:
             parts.append(content.line(quiet_reason))
         if await is_on_shift(connection, row.grade, row.team):
             sentence = (
-                self.screen.words(row.category).handover
+                self.screen.words(row.category, row.channel).handover
                 if row.category
                 else content.line("handed_over_default")
             )
@@ -302,21 +306,22 @@ class Words:
             return
         on_shift = await is_on_shift(connection, row.grade, row.team)
         key = "after_reopened" if on_shift else "after_reopened_off_shift"
-        await add_outbox(connection, row, "assistant", self.content.current.line(key), epoch=row.epoch)
+        words = self.on(row.channel).line(key)
+        await add_outbox(connection, row, "assistant", words, epoch=row.epoch)
 
     async def holding_line(self, connection: AsyncConnection, row: Row[Any], turn: str | None) -> None:
         """What a waiting P1 or P2 hears on writing again: true of who is on shift."""
         on_shift = await is_on_shift(connection, row.grade, row.team)
         key = "holding_line" if on_shift else "holding_line_off_shift"
         await add_outbox(
-            connection, row, "assistant", self.content.current.line(key), epoch=row.epoch, turn=turn
+            connection, row, "assistant", self.on(row.channel).line(key), epoch=row.epoch, turn=turn
         )
 
     async def after_safe_check(
         self, connection: AsyncConnection, row: Row[Any], answer: str, turn: str | None
     ) -> None:
         """What follows a yes or a no to "Is it safe for you to chat here?"."""
-        content = self.content.current
+        content = self.on(row.channel)
         await change_conversation(
             connection, row.id, safe_check=answer,
             pending_answer=None if answer == "yes" else row.pending_answer,
@@ -328,7 +333,7 @@ class Words:
             )  # fmt: skip
             return
         category = row.safe_category or row.category
-        lines = self.screen.words(category).after_safe_check if category else ()
+        lines = self.screen.words(category, row.channel).after_safe_check if category else ()
         if lines:
             await add_outbox(connection, row, "assistant", "\n".join(lines), epoch=row.epoch, turn=turn)
         if row.pending_answer and row.grade != "P1":

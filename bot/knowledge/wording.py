@@ -16,6 +16,7 @@ from typing import Any, Final
 import yaml
 
 from bot.assistant.content import CONTACT, content_from_files, load_yaml
+from bot.assistant.own_words import base_of, faults_of
 from bot.errors import ContentError
 from bot.knowledge.plain import FOLDER, Plain
 
@@ -91,6 +92,7 @@ def check(force: Path, data: Path) -> list[Finding]:
     texts = list(texts_of(force, data))
     teams = {str(team["name"]).casefold() for team in content.teams["teams"].values()}
     found = [*_plainness(texts, plain, teams), *_register(texts, content.contacts), *_answers(data)]
+    found += [*_own_words(force, data)]
     return sorted(set(found))
 
 
@@ -116,15 +118,17 @@ def _faq_texts(path: Path, file: str) -> Iterator[Text]:
         title, answer = _child(metadata, "title"), _child(metadata, "answer")
         if isinstance(answer, yaml.ScalarNode):
             yield _text(answer, file, slug, "answer")
+        yield from _own_texts(metadata, "answer", file, slug, "answer")
         if isinstance(title, yaml.ScalarNode):
             yield replace(_text(title, file, slug, "title"), beside=str(getattr(answer, "value", "")))
 
 
 def _risk_texts(path: Path, file: str) -> Iterator[Text]:
     root = _root(path)
-    for name in _RISK_KEYS:
-        for node in _scalars(_child(root, name)):
-            yield _text(node, file, name, "risk")
+    for name, value in _pairs(root):
+        if base_of(name) in _RISK_KEYS:
+            for node in _scalars(value):
+                yield _text(node, file, name, "risk")
 
 
 def _force_texts(path: Path, name: str, file: str) -> Iterator[Text]:
@@ -144,11 +148,19 @@ def _force_texts(path: Path, name: str, file: str) -> Iterator[Text]:
             words = _child(node, "text")
             if isinstance(words, yaml.ScalarNode):
                 yield _text(words, file, key, "reply")
+            yield from _own_texts(node, "text", file, key, "reply")
         elif name == "cards":
             # Whom to call is a list of names of teams.
             for part in ("do", "never_ask"):
                 for scalar in _scalars(_child(node, part)):
                     yield _text(scalar, file, f"{key}, {part}", "card" if part == "do" else "not to say")
+
+
+def _own_texts(node: yaml.Node | None, base: str, file: str, key: str, kind: str) -> Iterator[Text]:
+    """What stands beside words for one channel alone."""
+    for name, words in _pairs(node):
+        if name != base and base_of(name) == base and isinstance(words, yaml.ScalarNode):
+            yield _text(words, file, f"{key} ({name})", kind)
 
 
 def _page_texts(root: yaml.Node | None, file: str) -> Iterator[Text]:
@@ -334,6 +346,50 @@ def _bare(typed: str) -> str:
 
 def _is_contact(typed: str) -> bool:
     return bool(_ADDRESS.fullmatch(typed)) or len(re.sub(r"\D", "", typed)) >= _SHORT
+
+
+# ---- words for one channel --------------------------------------------------------------------------
+
+
+def _own_words(force: Path, data: Path) -> Iterator[Finding]:
+    """Keys such as `safe_no_reply@webchat`: what is wrong with them, where they stand."""
+    blocks: list[tuple[str, str, yaml.Node | None]] = []
+    for path in _with_own(data / "faq", "*.yml"):
+        file = f"data/faq/{path.name}"
+        blocks += [(file, "answer", _child(item, "metadata")) for item in _items(_child(_root(path), "nlu"))]
+    for path in _with_own(data / "risk", "R*.yml"):
+        blocks.append((f"data/risk/{path.name}", "", _root(path)))
+    for name in ("wording", "replies"):
+        path, file = force / f"{name}.yml", f"force/{force.name}/{name}.yml"
+        if path.is_file() and name == "wording":
+            blocks.append((file, "", _root(path)))
+        elif path.is_file():
+            blocks += [(file, "text", node) for _, node in _pairs(_root(path))]
+    sites = _sites(force)
+    for file, only, node in blocks:
+        words = {key: "\n".join(str(one.value) for one in _scalars(value)) for key, value in _pairs(node)}
+        words = {key: text for key, text in words.items() if not only or base_of(key) == only}
+        lines = {key.value: key.start_mark.line + 1 for key, _ in node.value} if words and node else {}
+        for key in words:
+            one = {base_of(key): words[base_of(key)]} if base_of(key) in words else {}
+            found = faults_of(key, {**one, key: words[key]}, sites) if base_of(key) != key else []
+            for fault in found:
+                says, _, better = fault.removeprefix(f"{key} ({key}): ").partition(". ")
+                yield Finding(file, lines.get(key, 1), key, "channel", f"{says}.", better)
+
+
+def _with_own(folder: Path, names: str) -> list[Path]:
+    """The files that may hold such a key: to read each of them whole takes a while."""
+    return [path for path in sorted(folder.glob(names)) if "@" in path.read_text("utf-8")]
+
+
+def _sites(force: Path) -> frozenset[str] | None:
+    """The names of the sites that the force has joined; None: it has no file of them."""
+    path = force / "sites.yml"
+    if not path.is_file():
+        return None
+    names = [_child(site, "name") for site in _items(_child(_root(path), "sites"))]
+    return frozenset(f"site-{name.value}" for name in names if isinstance(name, yaml.ScalarNode))
 
 
 # ---- what belongs to an answer ----------------------------------------------------------------------

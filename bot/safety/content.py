@@ -32,6 +32,8 @@ _REQUIRED: Final = frozenset(
 _OPTIONAL: Final = frozenset(
     {"subject_hidden", "after_safe_check", "after_hidden", "combinations", "priority_rule"}
 )
+_OWN: Final = "after_safe_check@"
+"""The only words of a category that a channel may say in its own way: those for danger are the same everywhere."""
 _MOST_FORMS: Final = 64
 _TOO_COMMON: Final = frozenset({"i", "me", "my", "myself", "he", "him", "his", "be"})
 """Families that nearly every message has: no sign of anything."""
@@ -110,6 +112,8 @@ class Category:
     handover: str
     examples: tuple[Example, ...]
     near_misses: tuple[str, ...]
+    own: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """What one channel says after the safe check instead: `after_safe_check@webchat`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,7 +297,8 @@ class Compiler:
 
     def _category(self, identity: str) -> Category:
         data = self._mapping(f"{identity}.yml")
-        self._known(data, _REQUIRED | _OPTIONAL)
+        own = {key: str(key).partition("@")[2] for key in data if str(key).startswith(_OWN)}
+        self._known(data, _REQUIRED | _OPTIONAL | own.keys())
         missing = sorted(_REQUIRED - data.keys())
         if missing:
             raise self._wrong(f"missing: {', '.join(missing)}: add it")
@@ -349,6 +354,7 @@ class Compiler:
             handover=str(data["handover"]),
             examples=tuple(examples),
             near_misses=tuple(str(text) for text in self._texts(data, "near_misses")),
+            own={name: tuple(str(text) for text in self._texts(data, key)) for key, name in own.items()},
         )
 
     def _ambiguous(self) -> tuple[Rule | None, list[tuple[str, Rule]]]:

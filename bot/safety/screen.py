@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import cast
 
-from bot.messages import URGENT, Grade
+from bot.messages import URGENT, Grade, names_of
 from bot.safety.content import Category, Content, load
 from bot.safety.normalise import BREAK, normalise, tokens
 from bot.safety.phrases import Match, Rule
@@ -119,13 +119,17 @@ class Screen:
         """The categories by id."""
         return self._content.categories
 
-    def words(self, category: str) -> SafetyWords:
-        """The words of a category.
+    def words(self, category: str, channel: str = "") -> SafetyWords:
+        """The words of a category, as a channel says them.
 
         Raises:
             KeyError: there is no such category.
         """
-        return self._words[category]
+        own = self._content.categories[category].own if channel else {}
+        found = self._words[category]
+        for name in reversed(names_of(channel)) if own else ():
+            found = replace(found, after_safe_check=own.get(name, found.after_safe_check))
+        return found
 
     def check(self, text: str) -> ScreenResult:
         """Read one message. Never raises, whatever the text."""

@@ -56,7 +56,7 @@ def test_nothing_that_ships_has_to_be_mended() -> None:
 def test_every_text_of_every_file_is_read(files: Path) -> None:
     content = content_from_files(FORCE, DATA)
     texts = list(texts_of(FORCE, DATA))
-    assert {text.key for text in texts if text.kind == "answer"} == set(content.faqs)
+    assert {text.key.partition(" ")[0] for text in texts if text.kind == "answer"} == set(content.faqs)
     assert {text.key for text in texts if text.kind == "sentence"} == {*content.lines, "public_line"}
     assert {text.key.split(",")[0] for text in texts if text.kind == "card"} == set(content.cards)
     assert {text.file for text in texts if text.kind == "risk"} == {
@@ -124,9 +124,9 @@ def test_an_offer_a_contact_and_a_sentence_that_are_missing(files: Path) -> None
 
 def test_a_number_of_danger_that_differs_from_the_register_is_found(files: Path) -> None:
     """Words of danger hold their numbers, since they go out while no register can be read."""
-    spoil(files / "data/risk/R03.yml", "0808 2000 247", "0808 2000 274")
+    spoil(files / "data/risk/R05.yml", "0800 1111", "0800 1112")
     (wrong,) = found(files)
-    assert (wrong.file, wrong.check) == ("data/risk/R03.yml", "typed contact")
+    assert (wrong.file, wrong.check) == ("data/risk/R05.yml", "typed contact")
 
 
 def test_a_changed_number_shows_where_the_old_one_is_still_written(files: Path) -> None:

@@ -134,6 +134,40 @@ async def test_a_sentence_behind_the_list_does_not_hide_it(listed: World) -> Non
     assert [m.button for m in await listed.messages("bob")] == [None] * 3, "the question is of before"
 
 
+@pytest.mark.parametrize("typed", ["{title}", " {title}! ", "{upper}", "{n}. {title}", "{n} {title}"])
+async def test_the_words_of_a_line_choose_it_too(listed: World, typed: str) -> None:
+    """As they stand there, with the number or without, whatever the case."""
+    await offer(listed, "ann")
+    title = listed.line("safe_no_title")
+    await listed.say(typed.format(title=title, upper=title.upper(), n=2))
+    chosen = (await listed.messages())[-1]
+    assert (chosen.kind, chosen.text, chosen.button) == ("button", title, SAFE_NO)
+
+
+async def test_words_choose_nothing_where_they_are_not_a_line_of_the_last_list(listed: World) -> None:
+    """A part of them, another word, or the same once the person has written on."""
+    title = listed.line("safe_no_title")
+    for person, said in (
+        ("ann", f"{title} idea"),
+        ("bob", "2. " + listed.line("safe_yes_title")),
+        ("cat", "2 people"),
+    ):
+        await offer(listed, person)
+        await listed.take(listed.incoming(said, person))
+        assert [m.button for m in await listed.messages(person)] == [None] * 2
+    await offer(listed, "dan")
+    await listed.say(ODD, "dan")
+    await listed.take(listed.incoming(title, "dan"))
+    assert [m.button for m in await listed.messages("dan")] == [None] * 3
+
+
+async def test_where_buttons_are_shown_words_are_words(bare: World) -> None:
+    """They are read as any others: the buttons are there to be pressed."""
+    await bare.say(P2_HIDDEN)
+    await bare.take(bare.incoming(bare.line("safe_no_title")))
+    assert [m.button for m in await bare.messages()] == [None, None]
+
+
 async def test_a_number_after_words_of_staff_is_for_them(listed: World) -> None:
     """They may have asked how many: neither what they wrote nor that they joined leaves the list standing."""
     mo = await listed.hire("mo", teams=("digital_desk", "control_room", "safeguarding"))

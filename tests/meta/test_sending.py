@@ -13,9 +13,10 @@ import pytest
 from sqlalchemy import update
 
 from bot.channels.cut import cut, size, utf8_bytes, utf16_units
+from bot.channels.messenger import TRAITS
 from bot.channels.meta.api import BUSY_SECONDS, LONGEST_WAIT_SECONDS, seconds_to_wait
-from bot.channels.meta.buttons import are_numbered, lay_out
 from bot.channels.meta.outbound import MetaChannel
+from bot.channels.render import Around, render
 from bot.errors import RejectedError, RetryLaterError, UnsureError
 from bot.messages import Button, Outgoing
 from bot.store.tables import Attempt, Conversation, Person
@@ -269,25 +270,26 @@ def test_a_long_reply_goes_on_where_it_was_stopped(side: MetaSide) -> None:
 
 def test_short_buttons_are_quick_replies() -> None:
     """As they are, with the way to a person after them."""
-    person = Button("Talk to a person", "fc:person", "person")
-    text, replies = lay_out("Safe?", [Button("Yes", "y", "1.0"), Button("No", "n", "1.1")], person)
+    buttons = (Button("Yes", "y", "1.0"), Button("No", "n", "1.1"))
+    shown = render(Outgoing(1, "assistant", "Safe?", buttons), TRAITS.layout, Around("Talk to a person"))
 
-    assert text == "Safe?"
-    assert [(r["title"], r["payload"]) for r in replies] == [
+    assert shown.parts == ("Safe?",)
+    assert [(one.title, one.token) for one in shown.choices] == [
         ("Yes", "1.0"), ("No", "1.1"), ("Talk to a person", "person"),
     ]  # fmt: skip
 
 
 def test_long_or_many_buttons_are_a_numbered_list() -> None:
     """Thirteen at most, the last one the way to a person; all of them stand in the text."""
-    person = Button("Talk to a person", "fc:person", "person")
+    layout = TRAITS.layout
     titles = [f"Where can I get my bike number {n} marked?" for n in range(15)]
-    text, replies = lay_out("Which?", [Button(t, t, f"1.{n}") for n, t in enumerate(titles)], person)
+    buttons = tuple(Button(t, t, f"1.{n}") for n, t in enumerate(titles))
+    shown = render(Outgoing(1, "assistant", "Which?", buttons), layout, Around("Talk to a person"))
 
-    assert text.splitlines()[2:] == [f"{n}. {title}" for n, title in enumerate(titles, 1)]
-    assert [r["title"] for r in replies] == [str(n) for n in range(1, 13)] + ["Talk to a person"]
-    assert are_numbered(titles)
-    assert not are_numbered(["Yes", "No"])
+    assert shown.parts[0].splitlines()[2:] == [f"{n}. {title}" for n, title in enumerate(titles, 1)]
+    assert [one.title for one in shown.choices] == [str(n) for n in range(1, 13)] + ["Talk to a person"]
+    assert layout.has_numbers(titles, has_list=False)
+    assert not layout.has_numbers(["Yes", "No"], has_list=False)
 
 
 @pytest.mark.parametrize("how", ["types", "presses"])

@@ -6,10 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bot.channels.cut import cut, size, utf16_units
+from bot.channels.telegram.outbound import MAX_UNITS
 from bot.channels.telegram.pacing import ALL_BURST, CHAT_BURST, Pacing
-from bot.channels.telegram.split import split, units
 
 pytestmark = pytest.mark.unit
+
+
+def split(text: str, limit: int = MAX_UNITS) -> list[str]:
+    """In parts, as Telegram counts."""
+    return cut(text, limit, utf16_units)
 
 
 def test_a_short_text_is_one_part() -> None:
@@ -31,7 +37,7 @@ def test_letters_beyond_the_first_plane_count_twice() -> None:
     text = "\U0001f600" * 3000
     parts = split(text)
 
-    assert [units(part) for part in parts] == [4096, 1904]
+    assert [size(part, utf16_units) for part in parts] == [4096, 1904]
     assert "".join(parts) == text
 
 

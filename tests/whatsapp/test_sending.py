@@ -7,9 +7,15 @@ from typing import Any
 
 import pytest
 
-from bot.channels.whatsapp.buttons import are_numbered, lay_out
+from bot.channels.render import Around, render
 from bot.channels.whatsapp.codes import CODES, is_temporary
-from bot.channels.whatsapp.outbound import LONGEST, LONGEST_ABOVE_BUTTONS, WhatsAppChannel
+from bot.channels.whatsapp.outbound import (
+    LAYOUT,
+    LONGEST,
+    LONGEST_ABOVE_BUTTONS,
+    WhatsAppChannel,
+    interactive,
+)
 from bot.errors import RefusedError, RejectedError, RetryLaterError, UnsureError
 from bot.messages import Actor, Button, Outgoing
 from bot.store.tables import Attempt
@@ -22,7 +28,7 @@ from tests.whatsapp.serving import WhatsAppSide
 pytestmark = pytest.mark.integration
 
 BLOCK = "If you or someone else is in danger, call 999 now."
-PERSON = Button("Talk to a person", "fc:person", "person")
+PERSON = "Talk to a person"
 LONG = "\n\n".join(f"Paragraph {n}. " + "This is a sentence of the desk. " * 14 for n in range(19))
 
 
@@ -59,6 +65,18 @@ def buttons(*titles: str) -> list[Button]:
     return [Button(title, title, f"1.{n}") for n, title in enumerate(titles)]
 
 
+def lay_out(text: str, offered: list[Button], person: str, opens_list: str) -> tuple[str, Json | None]:
+    """The text of an answer, and what stands under it."""
+    around = Around(person=person, opens_list=opens_list)
+    shown = render(Outgoing(1, "assistant", text, tuple(offered)), LAYOUT, around)
+    return shown.parts[-1], interactive(shown)
+
+
+def are_numbered(titles: list[str], *, has_lists: bool) -> bool:
+    """Whether these stand in the text."""
+    return LAYOUT.has_numbers(titles, has_list=has_lists)
+
+
 def rows(content: Json) -> list[Json]:
     """The lines of a list."""
     return [row for section in content["action"]["sections"] for row in section["rows"]]
@@ -77,7 +95,7 @@ def test_few_short_choices_are_buttons() -> None:
         "No",
         "Talk to a person",
     ]
-    assert lay_out("Words.", [], None, "Choose") == ("Words.", None)
+    assert lay_out("Words.", [], "", "Choose") == ("Words.", None)
 
 
 def test_more_or_longer_choices_are_a_list() -> None:

@@ -13,7 +13,7 @@ What each answer means for the outbox is as for messages: `bot/channels/meta/out
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -21,10 +21,11 @@ from typing import Any
 import structlog
 
 from bot.channels.comments.inbound import NAMED, VISITOR, link
-from bot.channels.cut import cut
 from bot.channels.meta.api import Graph, GraphError
 from bot.channels.meta.inbound import identity_of, metadata
 from bot.channels.meta.options import Options
+from bot.channels.meta.traits import Traits
+from bot.channels.render import NOTHING, Around, Layout, first_part
 from bot.errors import RejectedError, RetryLaterError, SendError, UnsureError
 from bot.messages import Outgoing, Sent
 
@@ -34,6 +35,11 @@ PRIVATE_WITHIN = timedelta(days=7)
 TOKEN_REFUSED_SECONDS = 60.0
 
 Json = dict[str, Any]
+
+
+def layout_of(name: str, traits: Traits) -> Layout:
+    """What fits the one private message that the platform takes for a comment."""
+    return Layout(name, traits.longest, traits.of_letter, traits.unit, most_parts=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +63,10 @@ class CommentChannel:
 
     def __init__(self, name: str, graph: Graph, options: Options) -> None:
         self.name = name
+        self.layout = layout_of(name, options.traits)
         self.max_text = options.traits.longest
+        self.around: Callable[[], Around] = lambda: NOTHING
+        """The words of the live release, once there are any."""
         self._graph = graph
         self._traits = options.traits
         self._account = options.account_id
@@ -65,7 +74,7 @@ class CommentChannel:
 
     def shorten(self, text: str, way: str) -> str:
         """The first words of a text: one message is all that a comment takes in private."""
-        return cut(text, self.max_text, self._traits.of_letter)[0] if way == "private" else text
+        return first_part(text, self.layout, self.around().danger) if way == "private" else text
 
     def pieces(self, outgoing: Outgoing) -> list[str]:
         """The text as it stands there: one message, with who of us says it where that is a person."""

@@ -18,6 +18,7 @@ from bot.channels.keeping import keep
 from bot.channels.meta.api import GraphError
 from bot.channels.meta.platform import MetaPlatform
 from bot.channels.parts import Parts
+from bot.channels.render import Around
 from bot.messages import COMMENTS, Arrival, Channel, Incoming
 from bot.store.record import add_due
 
@@ -124,6 +125,7 @@ class Comments:
     def blueprint(self, parts: Parts) -> Blueprint:
         """No route: see `bot/channels/meta/webhook.py`."""
         self._parts = parts
+        self._out.around = lambda: Around.of(parts.content.current, self._out.layout)
         return Blueprint(self._out.name)
 
     async def run(self, parts: Parts) -> None:

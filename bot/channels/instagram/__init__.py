@@ -22,6 +22,7 @@ TRAITS = Traits(
     # "UTF-8 and 1000 bytes or less" (…/messenger-platform/instagram/features/send-message).
     longest=1000,
     of_letter=utf8_bytes,
+    unit="bytes",
     account="ACCOUNT_ID",
     # The Page that the account belongs to is subscribed; what Instagram tells is chosen in the app's own
     # settings, as the page says (docs/channels/instagram.md).

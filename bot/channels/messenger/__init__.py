@@ -21,6 +21,7 @@ TRAITS = Traits(
     # "Must be UTF-8 and less than 2000 characters" (…/messenger-platform/reference/send-api).
     longest=1999,
     of_letter=utf16_units,
+    unit="characters",
     account="PAGE_ID",
     fields=(
         "messages", "messaging_postbacks", "message_edits", "message_echoes", "message_deliveries",

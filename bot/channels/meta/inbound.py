@@ -19,9 +19,10 @@ from typing import Any
 import structlog
 
 from bot.channels.meta import readings
-from bot.channels.meta.readings import choice, moment, place
+from bot.channels.meta.readings import moment, place
 from bot.channels.meta.readings import text as words
 from bot.channels.meta.traits import Traits
+from bot.conversations.choices import typed_number
 from bot.errors import BadRequestError
 from bot.messages import Arrival, Control, Echo, InboundKind, Incoming, Receipt
 
@@ -179,7 +180,7 @@ def _message(event: Json, message: Json, account: Account, *, standby: bool) -> 
             latitude=place[0],
             longitude=place[1],
             standby=standby,
-            choice=None if button or kind != "text" else choice(text),
+            choice=None if button or kind != "text" else typed_number(text),
         )
     ]
 

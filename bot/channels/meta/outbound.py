@@ -21,15 +21,14 @@ from typing import Any
 
 import structlog
 
-from bot.channels.cut import cut
 from bot.channels.meta.api import Graph, GraphError
-from bot.channels.meta.buttons import are_numbered, lay_out
 from bot.channels.meta.inbound import identity_of, metadata
 from bot.channels.meta.options import Options
 from bot.channels.meta.traits import HUMAN_AGENT_WINDOW, WINDOW
-from bot.conversations.words import PERSON, SAFE_YES, WITHDRAW
+from bot.channels.render import NOTHING, Around, Choice, Shown, render
+from bot.conversations.words import SAFE_YES
 from bot.errors import RejectedError, RetryLaterError, SendError, UnsureError
-from bot.messages import Button, Outgoing, Sent
+from bot.messages import Outgoing, Sent
 from bot.store.record import now
 
 log = structlog.get_logger(__name__)
@@ -48,29 +47,29 @@ class MetaChannel:
     """Sends to one platform of Meta's (see `bot.messages.Channel`)."""
 
     in_store = False
-    discloses = True
-    """A person may write first here, and has seen no page of ours."""
 
     def __init__(self, graph: Graph, options: Options) -> None:
         self.name = options.traits.name
+        self.layout = options.traits.layout
+        self.discloses = self.layout.discloses
         self.max_text = options.traits.longest
         self.reply_window: timedelta = HUMAN_AGENT_WINDOW if options.human_agent else WINDOW
         self._graph = graph
         self._options = options
         self._traits = options.traits
         self._for_parts = options.send_seconds * PARTS_SHARE
-        self.person_title: Callable[[], str] | None = None
-        """The words on the button that asks for a person, once there are any."""
+        self.around: Callable[[], Around] = lambda: NOTHING
+        """The words that stand beside every answer, once there are any."""
         self.on_gone: Callable[[str], None] | None = None
         """Told of who does not take messages from us."""
 
     def numbers(self, titles: list[str]) -> bool:
         """Whether buttons of these titles are shown as a numbered list."""
-        return are_numbered(titles)
+        return self.layout.has_numbers(titles, has_list=False)
 
     def pieces(self, outgoing: Outgoing) -> list[str]:
         """The texts as they stand on the platform, in their order."""
-        return self._laid_out(outgoing)[0]
+        return list(self._shown(outgoing).parts)
 
     async def send(self, person: str, outgoing: Outgoing) -> Sent:
         """Deliver one message, in as many parts as it needs, each of them once.
@@ -79,7 +78,8 @@ class MetaChannel:
             RetryLaterError: not taken, or not all: `parts_sent` says how far it got.
             UnsureError, RejectedError: as `bot.messages.Channel.send` says.
         """
-        pieces, replies = self._laid_out(outgoing)
+        shown = self._shown(outgoing)
+        pieces = shown.parts
         if not pieces or outgoing.parts_sent >= len(pieces):
             raise RejectedError("there is nothing to send")
         if not person.isdecimal():
@@ -93,8 +93,8 @@ class MetaChannel:
             last = number == len(pieces) - 1
             body = self._body(person, outgoing, pieces[number], terms, last=last)
             if last:
-                if replies:
-                    body["message"]["quick_replies"] = replies
+                if shown.choices:
+                    body["message"]["quick_replies"] = [_quick_reply(one) for one in shown.choices]
                 if outgoing.closes and self._options.release_thread:
                     body["thread_control"] = {"control_type": "release"}
             try:
@@ -192,14 +192,12 @@ class MetaChannel:
             body["notification_type"] = "NO_PUSH"
         return body
 
-    def _laid_out(self, outgoing: Outgoing) -> tuple[list[str], list[Json]]:
-        text = f"{outgoing.author}:\n\n{outgoing.text}" if outgoing.author else outgoing.text
-        offered = {button.payload for button in outgoing.buttons}
-        person = None
-        if outgoing.kind == "assistant" and self.person_title and not offered & {PERSON, WITHDRAW}:
-            person = Button(self.person_title(), PERSON, "person")
-        text, replies = lay_out(text, outgoing.buttons, person)
-        return cut(text, self.max_text, self._traits.of_letter), replies
+    def _shown(self, outgoing: Outgoing) -> Shown:
+        return render(outgoing, self.layout, self.around())
+
+
+def _quick_reply(choice: Choice) -> Json:
+    return {"content_type": "text", "title": choice.title, "payload": choice.token}
 
 
 def _is_hidden(outgoing: Outgoing) -> bool:

@@ -18,6 +18,7 @@ from bot.channels.meta.outbound import MetaChannel
 from bot.channels.meta.profile import keep_told
 from bot.channels.meta.webhook import add_routes
 from bot.channels.parts import Parts
+from bot.channels.render import Around
 from bot.errors import BadRequestError
 from bot.messages import Arrival, Channel
 
@@ -67,7 +68,8 @@ class MetaPlatform:
 
     def blueprint(self, parts: Parts) -> Blueprint:
         """The webhook's routes."""
-        self._way_out.person_title = lambda: parts.content.current.line("talk_to_person")
+        layout = self._way_out.layout
+        self._way_out.around = lambda: Around.of(parts.content.current, layout)
         self._way_out.on_gone = lambda person: self._inlet(parts).gone(person)
         found: Blueprint = Blueprint(self.channel.name)
         options = self._options

@@ -57,6 +57,7 @@ async def _tell(graph: Graph, options: Options, path: str, body: dict[str, Any])
 
 def profile(content: Content, options: Options) -> dict[str, Any]:
     """Who we are before the first message, and a menu with the way to a person."""
+    content = content.for_channel(options.traits.name)
     menu = {
         "locale": "default",
         "composer_input_disabled": False,

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-_CHOICE = re.compile(r"\s*(\d{1,2})[.)]?\s*")
 _LATEST = 4_102_444_800.0
 """The year 2100, in seconds: a later time is none."""
 _LONGEST_NUMBER = 30
@@ -83,12 +81,6 @@ def own_id(event: Mapping[str, Any]) -> str:
     """An id for a message that came without one: the same whenever it comes again."""
     whole = json.dumps(event, sort_keys=True)
     return f"unnamed-{hashlib.sha256(whole.encode()).hexdigest()[:32]}"
-
-
-def choice(words: str) -> int | None:
-    """The number that somebody typed and nothing else, as from a numbered list."""
-    typed = _CHOICE.fullmatch(words)
-    return int(typed[1]) if typed else None
 
 
 def number(value: object) -> float | None:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
+from bot.channels.render import Layout
+
 WINDOW: Final = timedelta(hours=24)
 """How long after a person's message anything may be sent to them
 (developers.facebook.com/docs/messenger-platform/policy/policy-overview, "standard messaging window")."""
@@ -24,6 +26,8 @@ class Traits:
     """What a webhook's `object` says."""
     longest: int
     of_letter: Callable[[str], int]
+    unit: str
+    """What it counts: characters or bytes."""
     account: str
     """The setting that names our account there."""
     fields: tuple[str, ...]
@@ -32,6 +36,17 @@ class Traits:
     """A message can be sent that makes no sound (`notification_type`)."""
     id_field: str
     """What the token's own node calls our account."""
+
+    @property
+    def layout(self) -> Layout:
+        """What it can show: quick replies, few and short
+        (developers.facebook.com/docs/messenger-platform/send-messages/quick-replies; Instagram has the
+        same). Longer ones stand in the text; their numbers can be pressed, and typed.
+        """
+        return Layout(
+            self.name, self.longest, self.of_letter, self.unit, most_buttons=13, longest_button=20,
+            beside_numbers="numbers", person_button=True, discloses=True,
+        )  # fmt: skip
 
     @property
     def variable(self) -> str:

@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from bot.channels.sites.schema import LONGEST_TEXT, Delete, Edit, Message, ReceiptEvent, time_of
+from bot.conversations.choices import typed_number
 from bot.messages import Arrival, Echo, InboundKind, Incoming, Receipt
 
 AHEAD = timedelta(minutes=5)
@@ -21,7 +22,6 @@ AHEAD = timedelta(minutes=5)
 DEEPEST = 20
 """How far words are looked for inside of what stands where a text should."""
 _OURS = re.compile(r"fc-(\d{1,18})-[0-9a-f]{8}(-\d{1,3})?")
-_CHOICE = re.compile(r"\s*(\d{1,2})[.)]?\s*", re.ASCII)
 _PRESSED = re.compile(r"\d{1,18}\.(\d{1,3})", re.ASCII)
 _WHO = re.compile(r"[!-~]{1,100}")
 _ID = re.compile(r"[!-~]{1,200}")
@@ -102,13 +102,13 @@ def _said(event: Message, channel: str, who: str, written: datetime | None) -> I
         # Without its words a press is shown by its number, which the record turns into them.
         words = event.text or (str(int(pressed[1]) + 1) if pressed else "")
         return replace(said, kind="button", button=event.choice, text=words)
-    typed = _CHOICE.fullmatch(event.text) if said.kind == "text" else None
+    typed = typed_number(event.text) if said.kind == "text" else None
     if typed is None:
         return said
     answered = _OURS.fullmatch(event.reply_to)
-    if answered is not None and int(typed[1]) > 0:
-        return replace(said, kind="button", button=f"{answered[1]}.{int(typed[1]) - 1}", text=typed[1])
-    return replace(said, choice=int(typed[1]))
+    if answered is not None and typed > 0:
+        return replace(said, kind="button", button=f"{answered[1]}.{typed - 1}", text=str(typed))
+    return replace(said, choice=typed)
 
 
 def _line(written: str) -> str:

@@ -18,13 +18,13 @@ from typing import Any, Protocol
 
 import structlog
 
-from bot.channels.cut import cut
+from bot.channels.render import NOTHING, Around, Layout, Shown, render
 from bot.channels.sites.api import Callback, CallError
 from bot.channels.sites.inbound import person_of, reply_id
 from bot.channels.sites.options import Site
-from bot.conversations.words import PERSON, SAFE_YES, WITHDRAW
+from bot.conversations.words import SAFE_YES
 from bot.errors import RejectedError, RetryLaterError, SendError, UnsureError
-from bot.messages import Button, Outgoing, Sent
+from bot.messages import Outgoing, Sent
 from bot.store.record import now
 
 log = structlog.get_logger(__name__)
@@ -34,6 +34,14 @@ PARTS_SHARE = 0.35
 """Of the outbox's patience: after so long the rest of a long text is left for the next attempt."""
 
 Json = dict[str, Any]
+
+
+def layout_of(site: Site) -> Layout:
+    """What a site can show: we do not know what it makes of choices, so they stand in the text as well."""
+    return Layout(
+        site.channel, site.longest, always_numbered=True, beside_numbers="titles", person_button=True,
+        person_line=True, discloses=True, tapped="unknown",
+    )  # fmt: skip
 
 
 class LastOf(Protocol):
@@ -48,31 +56,29 @@ class SiteChannel:
     """Sends to one joined site (see `bot.messages.Channel`)."""
 
     in_store = False
-    discloses = True
-    """A person may write first here, and has seen no page of ours."""
     nameless_echoes = True
     """A site has ids of its own for what it shows, and may not give ours back."""
 
     def __init__(self, callback: Callback, site: Site, send_seconds: float) -> None:
         self.name = site.channel
         self.title = site.title
+        self.layout = layout_of(site)
+        self.discloses = self.layout.discloses
         self.max_text = site.longest
         self._callback = callback
         self._site = site
         self._for_parts = send_seconds * PARTS_SHARE
-        self.person_title: Callable[[], str] | None = None
-        """The words on the choice that asks for a person, once there are any."""
-        self.person_sentence: Callable[[], str] | None = None
-        """How to ask for one where nothing can be pressed."""
+        self.around: Callable[[], Around] = lambda: NOTHING
+        """The words that stand beside every answer, once there are any."""
         self.last_of: LastOf | None = None
 
     def numbers(self, titles: list[str]) -> bool:
         """Choices always stand in the text with numbers: a mail has nothing to press."""
-        return bool(titles)
+        return self.layout.has_numbers(titles, has_list=False)
 
     def pieces(self, outgoing: Outgoing) -> list[str]:
         """The texts as they stand on the site, in their order."""
-        return self._laid_out(outgoing)[0]
+        return list(self._shown(outgoing).parts)
 
     async def send(self, person: str, outgoing: Outgoing) -> Sent:
         """Deliver one message, in as many parts as it needs, each of them once.
@@ -81,7 +87,9 @@ class SiteChannel:
             RetryLaterError: not taken, or not all: `parts_sent` says how far it got.
             UnsureError, RejectedError: as `bot.messages.Channel.send` says.
         """
-        pieces, choices = self._laid_out(outgoing)
+        shown = self._shown(outgoing)
+        pieces = shown.parts
+        choices = [{"title": one.title, "token": one.token} for one in shown.choices]
         if not pieces or outgoing.parts_sent >= len(pieces):
             raise RejectedError("there is nothing to send")
         body = await self._body(person, outgoing)
@@ -136,24 +144,8 @@ class SiteChannel:
             "sent_at": now().isoformat(timespec="seconds").replace("+00:00", "Z"),
         }
 
-    def _laid_out(self, outgoing: Outgoing) -> tuple[list[str], list[Json]]:
-        text = f"{outgoing.author}:\n\n{outgoing.text}" if outgoing.author else outgoing.text
-        buttons = list(outgoing.buttons)
-        if buttons:
-            listed = (f"{number}. {button.title}" for number, button in enumerate(buttons, 1))
-            text = "\n".join([text, "", *listed])
-        offered = {button.payload for button in buttons}
-        if outgoing.kind == "assistant" and not offered & {PERSON, WITHDRAW}:
-            if self.person_title:
-                buttons.append(Button(self.person_title(), PERSON, "person"))
-            if self.person_sentence and (sentence := self.person_sentence()):
-                text = f"{text}\n\n{sentence}"
-        choices = [{"title": button.title, "token": button.token} for button in buttons]
-        return cut(text, self.max_text, _one), choices
-
-
-def _one(_letter: str) -> int:
-    return 1
+    def _shown(self, outgoing: Outgoing) -> Shown:
+        return render(outgoing, self.layout, self.around())
 
 
 def _digest(person: str, outgoing: Outgoing) -> str:

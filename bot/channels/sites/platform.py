@@ -7,9 +7,9 @@ import secrets
 
 from sanic import Blueprint
 
-from bot.assistant import Content
 from bot.channels.addresses import is_this_machine
 from bot.channels.parts import Parts
+from bot.channels.render import Around
 from bot.channels.sites.api import Callback, CallError
 from bot.channels.sites.intake import Intake
 from bot.channels.sites.options import Site
@@ -19,11 +19,6 @@ from bot.messages import Channel
 from bot.settings import Settings
 
 REACHABLE_SECONDS = 5.0
-
-
-def _if_there(content: Content, key: str) -> str:
-    """A sentence that a release of before may not have."""
-    return content.line(key) if key in content.lines else ""
 
 
 class JoinedSite:
@@ -40,8 +35,8 @@ class JoinedSite:
 
     def blueprint(self, parts: Parts) -> Blueprint:
         """The webhook's route."""
-        self._way_out.person_title = lambda: parts.content.current.line("talk_to_person")
-        self._way_out.person_sentence = lambda: _if_there(parts.content.current, "write_for_person")
+        layout = self._way_out.layout
+        self._way_out.around = lambda: Around.of(parts.content.current, layout)
         self._way_out.last_of = self._inlet(parts).last_of
         found: Blueprint = Blueprint(self.channel.name)
         add_routes(found, lambda: self._inlet(parts), self.site)

@@ -18,10 +18,11 @@ from telegram.error import TelegramError
 from bot.channels.addresses import is_this_machine
 from bot.channels.lease import PollLease
 from bot.channels.parts import Parts
+from bot.channels.render import Around
 from bot.channels.telegram.api import TelegramBot, said
 from bot.channels.telegram.intake import Intake
 from bot.channels.telegram.options import read_options
-from bot.channels.telegram.outbound import NAME, TelegramChannel
+from bot.channels.telegram.outbound import LAYOUT, NAME, TelegramChannel
 from bot.channels.telegram.polling import LEASE_SECONDS, Poller
 from bot.channels.telegram.webhook import add_route, keep_webhook
 from bot.messages import Channel
@@ -52,7 +53,7 @@ class Telegram:
 
     def blueprint(self, parts: Parts) -> Blueprint:
         """The webhook's route, where it is switched on."""
-        self._way_out.person_title = lambda: parts.content.current.line("talk_to_person")
+        self._way_out.around = lambda: Around.of(parts.content.current, LAYOUT)
         found: Blueprint = Blueprint("telegram")
         if self._options.webhook_url is not None:
             add_route(found, self._inlet(parts), self._options)

@@ -15,22 +15,27 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import structlog
 from telegram import InlineKeyboardButton, InlineKeyboardMarkup, LinkPreviewOptions
 from telegram.error import BadRequest, ChatMigrated, Forbidden, InvalidToken, TelegramError
 
+from bot.channels.cut import utf16_units
+from bot.channels.render import NOTHING, Around, Choice, Layout, render
 from bot.channels.telegram.api import BusyError, NotSentError, ServerError, TelegramBot, said
 from bot.channels.telegram.pacing import Pacing
-from bot.channels.telegram.split import MAX_UNITS, split
-from bot.conversations.words import PERSON, SAFE_YES, WITHDRAW
+from bot.conversations.words import SAFE_YES
 from bot.errors import RejectedError, RetryLaterError, SendError, UnsureError
 from bot.messages import Outgoing, Sent
 
 log = structlog.get_logger(__name__)
 
 NAME = "telegram"
+MAX_UNITS = 4096
+"""Of one message, after entities (core.telegram.org/bots/api#sendmessage), in UTF-16 code units."""
+LAYOUT = Layout(NAME, MAX_UNITS, utf16_units, most_buttons=100, person_button=True)
+"""A keyboard under the message, one button in a row; any words fit."""
 WAIT_SHARE = 0.25
 """Of the outbox's patience, for a place in line; more than that, and the row goes back to it."""
 PARTS_SHARE = 0.35
@@ -45,6 +50,7 @@ class TelegramChannel:
 
     name = NAME
     in_store = False
+    layout = LAYOUT
     max_text = MAX_UNITS
 
     def __init__(self, bot: TelegramBot, bot_id: str, send_seconds: float) -> None:
@@ -54,8 +60,8 @@ class TelegramChannel:
         self._pacing = Pacing()
         self._longest_wait = send_seconds * WAIT_SHARE
         self._for_parts = send_seconds * PARTS_SHARE
-        self.person_title: Callable[[], str] | None = None
-        """The words on the button that asks for a person, once there are any."""
+        self.around: Callable[[], Around] = lambda: NOTHING
+        """The words that stand beside every answer, once there are any."""
 
     async def send(self, person: str, outgoing: Outgoing) -> Sent:
         """Deliver one message, in as many parts as it needs, each of them once.
@@ -64,8 +70,8 @@ class TelegramChannel:
             RetryLaterError: not taken, or not all: `parts_sent` says how far it got.
             UnsureError, RejectedError: as `bot.messages.Channel.send` says.
         """
-        text = f"{outgoing.author}:\n\n{outgoing.text}" if outgoing.author else outgoing.text
-        parts = split(text)
+        shown = render(outgoing, LAYOUT, self.around())
+        parts = shown.parts
         if not parts or outgoing.parts_sent >= len(parts):
             raise RejectedError("there is nothing to send")
         if not person.lstrip("-").isdecimal():
@@ -75,7 +81,7 @@ class TelegramChannel:
         for number in range(outgoing.parts_sent, len(parts)):
             if number > outgoing.parts_sent and time.monotonic() - began > self._for_parts:
                 raise RetryLaterError("the rest follows", 0.0, parts_sent=number)
-            markup = self._keyboard(outgoing) if number == len(parts) - 1 else None
+            markup = _keyboard(shown.choices) if number == len(parts) - 1 else None
             try:
                 await self._wait_for_place(person, outgoing)
                 message_id = await self._part(person, parts[number], markup, quiet=_is_hidden(outgoing))
@@ -109,15 +115,11 @@ class TelegramChannel:
         # Outside the handler: the library's error does not travel along.
         raise failure
 
-    def _keyboard(self, outgoing: Outgoing) -> InlineKeyboardMarkup | None:
-        """One button in a row. After an answer of the assistant's, a person is one press away."""
-        rows = [
-            [InlineKeyboardButton(button.title, callback_data=button.token)] for button in outgoing.buttons
-        ]
-        offered = {button.payload for button in outgoing.buttons}
-        if outgoing.kind == "assistant" and self.person_title and not offered & {PERSON, WITHDRAW}:
-            rows.append([InlineKeyboardButton(self.person_title(), callback_data="person")])
-        return InlineKeyboardMarkup(rows) if rows else None
+
+def _keyboard(choices: Sequence[Choice]) -> InlineKeyboardMarkup | None:
+    """One button in a row."""
+    rows = [[InlineKeyboardButton(one.title, callback_data=one.token)] for one in choices]
+    return InlineKeyboardMarkup(rows) if rows else None
 
 
 def identity_of(bot_id: str, chat: int | str, message: int) -> str:

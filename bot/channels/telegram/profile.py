@@ -19,11 +19,10 @@ LONGEST_DESCRIPTION = 512
 
 async def set_profile(bot: TelegramBot, content: LiveContent) -> None:
     """Set the description and the menu with the way to a person. If it fails, the chat works without."""
+    words = content.current.for_channel("telegram")
     try:
-        await bot.set_my_description(content.current.line("opening_description")[:LONGEST_DESCRIPTION])
-        await bot.set_my_commands(
-            [BotCommand(PERSON_COMMAND.lstrip("/"), content.current.line("talk_to_person"))]
-        )
+        await bot.set_my_description(words.line("opening_description")[:LONGEST_DESCRIPTION])
+        await bot.set_my_commands([BotCommand(PERSON_COMMAND.lstrip("/"), words.line("talk_to_person"))])
     except TelegramError as error:
         log.warning("telegram.profile_not_set", reason=said(error))
     except ContentError as error:

@@ -9,11 +9,16 @@ from __future__ import annotations
 from sanic import Blueprint
 
 from bot.channels.parts import Parts
+from bot.channels.render import Layout
 from bot.channels.webchat import routes
 from bot.channels.webchat.inbound import NAME
 from bot.errors import RejectedError
 from bot.messages import Channel, Outgoing, Sent
 from bot.settings import Settings
+
+LAYOUT = Layout(NAME, None, most_buttons=100, tapped="ours")
+"""The page is ours: it shows a text whole, and makes links of the register's addresses and numbers. The way
+to a person is a button of the page's own."""
 
 
 class PageChannel:
@@ -21,6 +26,7 @@ class PageChannel:
 
     name = NAME
     in_store = True
+    layout = LAYOUT
     max_text = 4000
 
     async def send(self, person: str, outgoing: Outgoing) -> Sent:

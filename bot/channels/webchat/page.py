@@ -18,6 +18,7 @@ from markupsafe import Markup
 
 from bot.assistant import LiveContent
 from bot.assistant.content import ALWAYS_SHOWN
+from bot.channels.webchat.inbound import NAME
 from bot.channels.webchat.links import Linker, Piece
 from bot.channels.webchat.pages import Notices, address, blocks
 from bot.errors import ContentError
@@ -144,9 +145,9 @@ class Pages:
     def line(self, key: str, **values: object) -> str:
         """One sentence of the release in force."""
         try:
-            return self._content.current.line(key, **values)
+            return self._content.current.for_channel(NAME).line(key, **values)
         except ContentError:
-            return self._files.line(key, **values)
+            return self._files.for_channel(NAME).line(key, **values)
 
     def _fill(self, text: str, known: Mapping[str, object]) -> str:
         content = self._content.current

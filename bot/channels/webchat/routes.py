@@ -279,7 +279,7 @@ class _WebChatRoutes:
         if self._too_fast(request, person, form.text):
             response = self._page(
                 held,
-                words=self._parts.content.current.line("slow_down"),
+                words=self._pages.line("slow_down"),
                 text=form.text,
                 identity=form.id,
                 start=form.start,
@@ -295,7 +295,7 @@ class _WebChatRoutes:
             words = next(iter(error.words.values()), None)
             response = self._page(
                 held,
-                words=words or self._parts.content.current.line("store_down"),
+                words=words or self._pages.line("store_down"),
                 text=form.text,
                 identity=form.id,
                 start=form.start,
@@ -338,7 +338,7 @@ class _WebChatRoutes:
         person = session.person_of(token)
         if wait := self._too_fast(request, person, posted.text):
             response = json(
-                self._said(self._parts.content.current.line("slow_down")),
+                self._said(self._pages.line("slow_down")),
                 status=429,
                 headers={"Retry-After": str(math.ceil(wait))},
             )
@@ -351,7 +351,7 @@ class _WebChatRoutes:
             response = json({"ok": True})
         except DoorClosedError as error:
             words = next(iter(error.words.values()), None)
-            body = self._said(words or self._parts.content.current.line("store_down"))
+            body = self._said(words or self._pages.line("store_down"))
             body["safety"] = words is not None
             response = json(body, status=503, headers={"Retry-After": "2"})
         session.remember(request, response, token, secure=self._parts.settings.secure_cookies)
@@ -395,7 +395,7 @@ class _WebChatRoutes:
             DoorClosedError: the store is down.
         """
         if token == "person":  # noqa: S105  a button's name, not a secret
-            return self._parts.content.current.line("talk_to_person")
+            return self._pages.line("talk_to_person")
         outbox_id, _, index = token.partition(".")
         try:
             async with self._parts.store.read(quick=True) as connection:

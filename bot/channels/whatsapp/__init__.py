@@ -16,11 +16,12 @@ from bot.channels.addresses import is_this_machine
 from bot.channels.meta.api import Graph, GraphError
 from bot.channels.meta.webhook import add_routes
 from bot.channels.parts import Parts
+from bot.channels.render import Around
 from bot.channels.whatsapp.codes import CODES, TITLE
 from bot.channels.whatsapp.inbound import NAME, Account, read_body
 from bot.channels.whatsapp.intake import WhatsAppIntake
 from bot.channels.whatsapp.options import PREFIX, read_options
-from bot.channels.whatsapp.outbound import WhatsAppChannel
+from bot.channels.whatsapp.outbound import LAYOUT, WhatsAppChannel
 from bot.messages import Channel
 from bot.settings import Settings
 
@@ -55,9 +56,7 @@ class WhatsApp:
 
     def blueprint(self, parts: Parts) -> Blueprint:
         """The webhook's routes."""
-        self._way_out.person_title = lambda: parts.content.current.line("talk_to_person")
-        # A release of before has no such words: then choices stand in the text, with numbers.
-        self._way_out.opens_list = lambda: parts.content.current.lines.get("choose_from_list", "")
+        self._way_out.around = lambda: Around.of(parts.content.current, LAYOUT)
         options = self._options
         account = Account(
             options.account_id, frozenset(options.number_ids), frozenset(text.name for text in options.texts)

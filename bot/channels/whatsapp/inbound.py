@@ -16,9 +16,10 @@ from typing import Any
 import structlog
 
 from bot.channels.meta import readings
-from bot.channels.meta.readings import choice, moment, place, said, text
+from bot.channels.meta.readings import moment, place, said, text
 from bot.channels.whatsapp import codes, standing
 from bot.channels.whatsapp.identity import Who, identity_of, marked, who
+from bot.conversations.choices import typed_number
 from bot.errors import BadRequestError
 from bot.messages import ASIDE, Arrival, Echo, InboundKind, Incoming, Receipt
 
@@ -185,7 +186,7 @@ def _said(kind: str, message: Json, incoming: Incoming) -> list[Incoming]:
     if kind == "text":
         words = text(content.get("body")) or said(message.get("text"))
         shown: InboundKind = "text" if words.strip() else "unsupported"
-        return [replace(incoming, text=words, kind=shown, choice=choice(words))]
+        return [replace(incoming, text=words, kind=shown, choice=typed_number(words))]
     if kind == "interactive":
         return [_chosen(content, incoming)]
     if kind == "button":

@@ -22,18 +22,17 @@ from typing import Any
 
 import structlog
 
-from bot.channels.cut import cut, utf16_units
+from bot.channels.cut import utf16_units
 from bot.channels.meta.api import Graph, GraphError
 from bot.channels.meta.traits import WINDOW
 from bot.channels.pacing import Pacing
-from bot.channels.whatsapp.buttons import Interactive, are_numbered, lay_out
+from bot.channels.render import NOTHING, Around, Choice, Layout, Rows, Shown, render
 from bot.channels.whatsapp.codes import TITLE
 from bot.channels.whatsapp.identity import Address, address_of, identity_of, mark
 from bot.channels.whatsapp.inbound import NAME
 from bot.channels.whatsapp.options import Options
-from bot.conversations.words import PERSON, WITHDRAW
 from bot.errors import RejectedError, RetryLaterError, SendError, UnsureError
-from bot.messages import WINDOW_OVER, Button, Outgoing, Sent, Template
+from bot.messages import WINDOW_OVER, Outgoing, Sent, Template
 from bot.store.record import now
 
 log = structlog.get_logger(__name__)
@@ -42,7 +41,13 @@ LONGEST = 4096
 """Of a text (.../whatsapp/messages/text-messages)."""
 LONGEST_ABOVE_BUTTONS = 1024
 """Of the words above buttons or a list."""
-LONGEST_PERSON_TITLE = 20
+LAYOUT = Layout(
+    NAME, LONGEST, utf16_units, most_buttons=3, longest_button=20,
+    rows=Rows(most=10, longest=24, beside=72, opener=20),
+    longest_above=LONGEST_ABOVE_BUTTONS, person_button=True, discloses=True,
+)  # fmt: skip
+"""Up to three reply buttons, else a list of up to ten lines, else numbers in the text
+(.../whatsapp/messages/interactive-reply-buttons-messages and .../interactive-list-messages)."""
 PERSON_BURST = 30
 PERSON_PER_SECOND = 1 / 6
 """To one person: a burst, then one message in six seconds (131056)."""
@@ -62,9 +67,9 @@ class WhatsAppChannel:
     name = NAME
     title = TITLE
     in_store = False
+    layout = LAYOUT
     max_text = LONGEST
-    discloses = True
-    """A person writes first here, and has seen no page of ours."""
+    discloses = LAYOUT.discloses
     reply_window: timedelta = WINDOW
 
     def __init__(self, graph: Graph, options: Options) -> None:
@@ -74,18 +79,16 @@ class WhatsAppChannel:
         self._longest_wait = options.send_seconds * WAIT_SHARE
         self._for_parts = options.send_seconds * PARTS_SHARE
         self.approved_texts = options.texts
-        self.person_title: Callable[[], str] | None = None
-        """The words on the button that asks for a person, once there are any."""
-        self.opens_list: Callable[[], str] | None = None
-        """The words on the button that opens a list; without them choices stand in the text."""
+        self.around: Callable[[], Around] = lambda: NOTHING
+        """The words that stand beside every answer, once there are any."""
 
     def numbers(self, titles: list[str]) -> bool:
         """Whether buttons of these titles are shown as a numbered list."""
-        return are_numbered(titles, has_lists=bool(self._opens_list()))
+        return self.layout.has_numbers(titles, has_list=bool(self.around().opens_list))
 
     def pieces(self, outgoing: Outgoing) -> list[str]:
         """The texts as they stand on the platform, in their order."""
-        return self._laid_out(outgoing)[0]
+        return list(self._shown(outgoing).parts)
 
     async def send(self, person: str, outgoing: Outgoing) -> Sent:
         """Deliver one message, in as many parts as it needs, each of them once.
@@ -98,7 +101,8 @@ class WhatsAppChannel:
         if address is None or address.number_id not in self._numbers:
             raise RejectedError(f"this is no person of {TITLE}'s, or their number of ours is not set up")
         self._must_be_in_time(outgoing)
-        pieces, interactive = self._laid_out(outgoing)
+        shown = self._shown(outgoing)
+        pieces = shown.parts
         if not pieces or outgoing.parts_sent >= len(pieces):
             raise RejectedError("there is nothing to send")
         began = time.monotonic()
@@ -107,7 +111,7 @@ class WhatsAppChannel:
             if number > outgoing.parts_sent and time.monotonic() - began > self._for_parts:
                 raise RetryLaterError("the rest follows", 0.0, parts_sent=number)
             last = number == len(pieces) - 1
-            content = _content(pieces[number], interactive if last else None, outgoing.template)
+            content = _content(pieces[number], interactive(shown) if last else None, outgoing.template)
             body: Json = {
                 "messaging_product": "whatsapp", "recipient_type": "individual", **address.to, **content,
                 "biz_opaque_callback_data": mark(outgoing.outbox_id, last=last),
@@ -176,33 +180,29 @@ class WhatsAppChannel:
         if age > WINDOW and outgoing.template is None and outgoing.kind not in ("safety", "notice"):
             raise RejectedError(WINDOW_OVER.format(title=TITLE))
 
-    def _laid_out(self, outgoing: Outgoing) -> tuple[list[str], Interactive | None]:
+    def _shown(self, outgoing: Outgoing) -> Shown:
         if outgoing.template is not None:
-            return [outgoing.text], None
-        text = f"{outgoing.author}:\n\n{outgoing.text}" if outgoing.author else outgoing.text
-        offered = {button.payload for button in outgoing.buttons}
-        person = None
-        if outgoing.kind == "assistant" and self.person_title and not offered & {PERSON, WITHDRAW}:
-            title = self.person_title()
-            person = Button(title, PERSON, "person") if len(title) <= LONGEST_PERSON_TITLE else None
-        text, interactive = lay_out(text, outgoing.buttons, person, self._opens_list())
-        pieces = cut(text, LONGEST, utf16_units)
-        return (pieces if interactive is None else _with_room(pieces)), interactive
-
-    def _opens_list(self) -> str:
-        return self.opens_list() if self.opens_list is not None else ""
+            return Shown((outgoing.text,))
+        return render(outgoing, self.layout, self.around())
 
 
-def _with_room(pieces: list[str]) -> list[str]:
-    """The same, the last part short enough to stand above buttons."""
-    if not pieces:
-        return pieces
-    tail = cut(pieces[-1], LONGEST_ABOVE_BUTTONS, utf16_units)[-1]
-    head = pieces[-1].removesuffix(tail).rstrip()
-    return [*pieces[:-1], *([head] if head else []), tail]
+def interactive(shown: Shown) -> Json | None:
+    """What can be pressed, in Meta's own shape."""
+    if not shown.choices:
+        return None
+    if shown.opens_list:
+        rows = [_row(one) for one in shown.choices]
+        return {"type": "list", "action": {"button": shown.opens_list, "sections": [{"rows": rows}]}}
+    buttons = [{"type": "reply", "reply": {"id": one.token, "title": one.title}} for one in shown.choices]
+    return {"type": "button", "action": {"buttons": buttons}}
 
 
-def _content(text: str, interactive: Interactive | None, template: Template | None) -> Json:
+def _row(choice: Choice) -> Json:
+    row = {"id": choice.token, "title": choice.title}
+    return {**row, "description": choice.beside} if choice.beside else row
+
+
+def _content(text: str, interactive: Json | None, template: Template | None) -> Json:
     """A text, a text with choices under it, or a text that Meta knows by its name."""
     if template is not None:
         return {"type": "template", "template": _template(template)}

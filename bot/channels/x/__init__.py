@@ -18,6 +18,7 @@ from sanic import Blueprint
 from bot.channels.addresses import is_this_machine
 from bot.channels.lease import PollLease
 from bot.channels.parts import Parts
+from bot.channels.render import Around
 from bot.channels.x.api import XApi, XError
 from bot.channels.x.condition import standings
 from bot.channels.x.inbound import NAME, first_id_at
@@ -25,12 +26,12 @@ from bot.channels.x.intake import Intake
 from bot.channels.x.looking import MentionLooks
 from bot.channels.x.mentions import Mentions
 from bot.channels.x.options import Options, read_options
-from bot.channels.x.outbound import XChannel
+from bot.channels.x.outbound import LAYOUT, XChannel
 from bot.channels.x.polling import FIRST_LOOK, LEASE_SECONDS, Poller
 from bot.channels.x.state import State
 from bot.channels.x.webhook import add_routes
 from bot.conversations import standing
-from bot.errors import ContentError, StoreUnavailableError
+from bot.errors import StoreUnavailableError
 from bot.messages import Channel
 from bot.settings import Settings
 from bot.store.record import now
@@ -85,7 +86,7 @@ class X:
 
     def blueprint(self, parts: Parts) -> Blueprint:
         """The webhook's routes, where it is switched on."""
-        self._way_out.person_line = lambda: _person_line(parts)
+        self._way_out.around = lambda: Around.of(parts.content.current, LAYOUT)
         self._way_out.on_gone = lambda person: self._inlet(parts).gone(person)
         found: Blueprint = Blueprint(NAME)
         if self._options.webhook_url is not None:
@@ -180,11 +181,3 @@ class X:
         if self._state is None:
             self._state = State(parts.store)
         return self._state
-
-
-def _person_line(parts: Parts) -> str:
-    """How to ask for a person by a word. A release of before has no such sentence: then none is shown."""
-    try:
-        return parts.content.current.line("write_for_person")
-    except ContentError:
-        return ""

@@ -26,6 +26,7 @@ import structlog
 
 from bot.channels.meta import readings
 from bot.channels.x.texts import bare, plain
+from bot.conversations.choices import typed_number
 from bot.errors import BadRequestError
 from bot.messages import Arrival, Echo, InboundKind, Incoming, Receipt
 
@@ -42,7 +43,6 @@ EPOCH_MILLISECONDS = 1_288_834_974_657
 ID_SHIFT = 22
 _SEQUENCE = (1 << ID_SHIFT) - 1
 _ID = re.compile(r"[0-9]{1,19}")
-_CHOICE = re.compile(r"\s*([0-9]{1,2})[.)]?\s*")
 KINDS: Mapping[str, InboundKind] = {
     "animated_gif": "image",
     "audio": "voice",
@@ -307,8 +307,7 @@ def _pressed(incoming: Incoming) -> Incoming:
     """X shows no buttons: the word that asks for a person, and numbers, stand for them."""
     if incoming.text.strip().strip(".!\"'").strip().casefold() in PERSON_WORDS:
         return replace(incoming, kind="button", button="person")
-    typed = _CHOICE.fullmatch(incoming.text)
-    return replace(incoming, choice=int(typed[1])) if typed else incoming
+    return replace(incoming, choice=typed_number(incoming.text))
 
 
 def _attached(attachment: Json) -> tuple[InboundKind | None, tuple[float | None, float | None]]:

@@ -14,17 +14,17 @@ and no sign that somebody is writing. X names no time after which a reply is ref
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import datetime
 
 import structlog
 
-from bot.channels.cut import cut, utf16_units
+from bot.channels.cut import utf16_units
+from bot.channels.render import NOTHING, Around, Layout, render
 from bot.channels.x.api import XApi, XError
 from bot.channels.x.budget import Budget
 from bot.channels.x.inbound import NAME, identity_of
 from bot.channels.x.texts import bare
-from bot.conversations.words import PERSON, WITHDRAW
 from bot.errors import RejectedError, RetryLaterError, SendError, UnsureError
 from bot.messages import Outgoing, Sent
 from bot.store.record import now
@@ -33,6 +33,8 @@ log = structlog.get_logger(__name__)
 
 LONGEST = 10_000
 """Letters of one direct message (developer.x.com/en/docs/direct-messages/sending-and-receiving)."""
+LAYOUT = Layout(NAME, LONGEST, utf16_units, person_line=True, discloses=True)
+"""No buttons: what can be chosen stands in the text, and so does how to ask for a person."""
 PARTS_SHARE = 0.35
 """Of the outbox's patience: after so long the rest of a long text is left for the next attempt."""
 REFUSED_SECONDS = 60.0
@@ -77,26 +79,26 @@ class XChannel(WayOut):
     """Sends direct messages (see `bot.messages.Channel`)."""
 
     name = NAME
+    layout = LAYOUT
     max_text = LONGEST
-    discloses = True
-    """A person may write first here, and has seen no page of ours."""
+    discloses = LAYOUT.discloses
 
     def __init__(self, api: XApi, send_seconds: float) -> None:
         super().__init__()
         self._api = api
         self._for_parts = send_seconds * PARTS_SHARE
-        self.person_line: Callable[[], str] | None = None
-        """How to ask for a person by a word, once there are any words."""
+        self.around: Callable[[], Around] = lambda: NOTHING
+        """The words that stand beside every answer, once there are any."""
         self.on_gone: Callable[[str], None] | None = None
         """Told of who does not take messages from us."""
 
     def numbers(self, titles: list[str]) -> bool:
         """Buttons are always a numbered list."""
-        return bool(titles)
+        return self.layout.has_numbers(titles, has_list=False)
 
     def pieces(self, outgoing: Outgoing) -> list[str]:
         """The texts as X tells them back: addresses without what X adds or takes away."""
-        return [bare(piece) for piece in self._laid_out(outgoing)]
+        return [bare(piece) for piece in self._parts(outgoing)]
 
     async def send(self, person: str, outgoing: Outgoing) -> Sent:
         """Deliver one message, in as many parts as it needs, each of them once.
@@ -105,7 +107,7 @@ class XChannel(WayOut):
             RetryLaterError: not taken, or not all: `parts_sent` says how far it got.
             UnsureError, RejectedError: as `bot.messages.Channel.send` says.
         """
-        pieces = self._laid_out(outgoing)
+        pieces = self._parts(outgoing)
         if not pieces or outgoing.parts_sent >= len(pieces):
             raise RejectedError("there is nothing to send")
         if not (person.isascii() and person.isdecimal()):
@@ -144,18 +146,5 @@ class XChannel(WayOut):
         # Outside the handler: what X said does not travel along.
         raise failure
 
-    def _laid_out(self, outgoing: Outgoing) -> list[str]:
-        text = f"{outgoing.author}:\n\n{outgoing.text}" if outgoing.author else outgoing.text
-        titles = [button.title for button in outgoing.buttons]
-        if titles:
-            text = "\n".join([text, "", *_numbered(titles)])
-        offered = {button.payload for button in outgoing.buttons}
-        if outgoing.kind == "assistant" and self.person_line and not offered & {PERSON, WITHDRAW}:
-            line = self.person_line()
-            text = f"{text}\n\n{line}" if line else text
-        return cut(text, self.max_text, utf16_units)
-
-
-def _numbered(titles: Sequence[str]) -> list[str]:
-    """A number can be typed: `bot/conversations/choices.py` knows what it stands for."""
-    return [f"{number}. {title}" for number, title in enumerate(titles, 1)]
+    def _parts(self, outgoing: Outgoing) -> tuple[str, ...]:
+        return render(outgoing, self.layout, self.around()).parts

@@ -1,0 +1,1 @@
+"""What every channel has in common: one renderer, and words of their own."""
