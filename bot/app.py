@@ -43,6 +43,7 @@ from bot.errors import (
     UnavailableError,
 )
 from bot.knowledge.releases import seed
+from bot.knowledge.studio import Studio
 from bot.messages import Actor
 from bot.monitor import Monitor
 from bot.practice import CHANNEL, Practice
@@ -109,6 +110,7 @@ def build(settings: Settings, extra: Sequence[Platform] = (), *, practice: Pract
     shipped = platforms(settings) if practice is None else {CHANNEL: practice}
     chosen = {**shipped, **{p.channel.name: p for p in extra}}
     core = build_core(settings, {name: platform.channel for name, platform in chosen.items()})
+    Studio(core.store, core.bell, core.content, settings).attach(core.clocks)
     parts = Parts(settings, core.store, core.bell, core.door, core.content, core.screen, core.streams)
     monitor = Monitor(core)
     around = Surroundings(settings, core.store, chosen, DEMO_STAFF)

@@ -104,6 +104,9 @@ class Core:
         self._tasks = [
             asyncio.create_task(self.outbox.run(), name="outbox"),
             asyncio.create_task(self.clocks.run(), name="clocks"),
+            asyncio.create_task(
+                self.content.keep(self.store, self.bell, self.settings.poll_seconds), name="content"
+            ),
             asyncio.create_task(asyncio.to_thread(self.languages.load), name="languages"),
         ]
         self.alarms.start(scan=True)

@@ -412,6 +412,9 @@ class Decision:
     nets: tuple[str, ...] = ()
     intent: str = ""
     release: str = ""
+    """The model that understood."""
+    content: int | None = None
+    """The release whose words were said; None: the files'."""
 
     def as_json(self) -> dict[str, Any]:
         """The same, ready for a JSON column."""
@@ -422,6 +425,7 @@ class Decision:
             "nets": list(self.nets),
             "intent": self.intent,
             "release": self.release,
+            "content": self.content,
         }
 
 

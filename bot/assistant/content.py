@@ -7,6 +7,7 @@ system sentences are never missing.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 import re
@@ -15,14 +16,20 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import structlog
 import yaml
 from sqlalchemy import select
 
 from bot.assistant.own_words import base_of, faults_of, own, picked
-from bot.errors import ContentError
+from bot.errors import ContentError, StoreUnavailableError
+from bot.store.bell import Bell, wait_any
 from bot.store.engine import Store
 from bot.store.tables import Release, ReleaseItem
 
+log = structlog.get_logger(__name__)
+
+RING = "content"
+"""The bell that rings when another release is live."""
 CONTACT = re.compile(r"\[([A-Z][A-Z0-9]*)(?:\.([a-z][a-z0-9_]*))?\]")
 """A contact by key, [KEY] or [KEY.part]: the only way in which a text names one."""
 ALWAYS_SHOWN = ("EMERG", "BSL999", "RELAY999", "P101", "RELAY101", "NPWEB")
@@ -30,7 +37,10 @@ ALWAYS_SHOWN = ("EMERG", "BSL999", "RELAY999", "P101", "RELAY101", "NPWEB")
 NEVER_WITHOUT = frozenset({"EMERG", "P101"})
 """Without these nothing is published; a page without one of the others says less, and `ready` tells so."""
 _MODES = ("A", "H", "E")
-_SINGLE = ("force", "hours", "teams", "cards", "outcomes", "languages", "clock", "replies", "labels")
+SINGLE = ("force", "hours", "teams", "cards", "outcomes", "languages", "clock", "replies", "labels")
+"""Kinds of which a release holds one item: a whole file."""
+WITHDRAWN = "withdrawn"
+"""The kind of an answer that is withdrawn: kept in the release, and not given."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +83,10 @@ class Content:
     """The force's own labels for conversations; empty in a release of before."""
     replies: Mapping[str, Any] = field(default_factory=dict)
     """Words that staff put into a reply, by key: group, title and text."""
+    withdrawn: Mapping[str, Faq] = field(default_factory=dict)
+    """Answers that are not given for now: whoever asks for one is passed to a person."""
+    release_id: int | None = None
+    """The release that these words are; None: the files'."""
     _views: dict[str, Content] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def for_channel(self, channel: str) -> Content:
@@ -252,8 +266,10 @@ class Content:
             found.append(("line", key, {"text": text}))
         for key, body in self.contacts.items():
             found.append(("contact", key, {"body": body}))
-        for kind in _SINGLE:
+        for kind in SINGLE:
             found.append((kind, kind, {"body": getattr(self, kind)}))
+        for slug, faq in self.withdrawn.items():
+            found.append((WITHDRAWN, slug, {**faq.body, "answer": faq.answer}))
         return found
 
 
@@ -286,7 +302,7 @@ def _faqs(folder: Path) -> dict[str, Faq]:
         try:
             for item in loaded["nlu"]:
                 slug = str(item["intent"]).removeprefix("faq/")
-                meta = dict(item["metadata"])
+                meta = {**item["metadata"], "examples": phrases_of(str(item.get("examples", "")))}
                 faqs[slug] = faq_from(slug, meta)
         except (KeyError, TypeError, ValueError) as error:
             from bot.assistant.sources import first_fault  # it reads this module
@@ -294,6 +310,11 @@ def _faqs(folder: Path) -> dict[str, Faq]:
             known = first_fault(path) or f"faq/{path.name}: {error!r} is missing or wrong. Mend it."
             raise ContentError(known) from error
     return faqs
+
+
+def phrases_of(block: str) -> list[str]:
+    """The phrases of a block of training examples, one a line."""
+    return [line.strip().removeprefix("-").strip() for line in block.split("\n") if line.strip(" -")]
 
 
 def read_replies(path: Path) -> dict[str, Any]:
@@ -410,18 +431,24 @@ def _with_hash(**parts: Any) -> Content:
 
 def content_from_items(items: list[tuple[str, str, dict[str, Any]]]) -> Content:
     """The content as the rows of a release say."""
-    parts: dict[str, dict[str, Any]] = {kind: {} for kind in ("faq", "line", "contact")}
-    single: dict[str, Any] = {kind: {} for kind in _SINGLE}
+    parts: dict[str, dict[str, Any]] = {kind: {} for kind in ("faq", "line", "contact", WITHDRAWN)}
+    single: dict[str, Any] = {kind: {} for kind in SINGLE}
     for kind, key, body in items:
-        if kind == "faq":
-            parts["faq"][key] = faq_from(key, body)
+        if kind in ("faq", WITHDRAWN):
+            parts[kind][key] = faq_from(key, body)
         elif kind == "line":
             parts["line"][key] = str(body["text"])
         elif kind in single:
             single[kind] = body["body"]
         elif kind in parts:
             parts[kind][key] = body["body"]
-    return _with_hash(faqs=parts["faq"], lines=parts["line"], contacts=parts["contact"], **single)
+    return _with_hash(
+        faqs=parts["faq"],
+        lines=parts["line"],
+        contacts=parts["contact"],
+        withdrawn=parts[WITHDRAWN],
+        **single,
+    )
 
 
 class LiveContent:
@@ -430,6 +457,31 @@ class LiveContent:
     def __init__(self, files: Content) -> None:
         self.current = self._files = files
         self._release_id: int | None = None
+        self._reading = asyncio.Lock()
+
+    @property
+    def files(self) -> Content:
+        """What the files say, whatever is live."""
+        return self._files
+
+    def held(self) -> LiveContent:
+        """The words of this moment, which no release changes: a turn says nothing of two releases."""
+        held = LiveContent(self._files)
+        held.current, held._release_id = self.current, self._release_id
+        return held
+
+    async def keep(self, store: Store, bell: Bell, poll_seconds: float = 1.0) -> None:
+        """Read each new release until cancelled: at its ring, and at every look in between."""
+        with bell.subscribe(RING) as ear:
+            while True:
+                try:
+                    await self.refresh(store)
+                except StoreUnavailableError:
+                    log.warning("content.store_unavailable")
+                except Exception:
+                    # The words held stay in force; a release that cannot be read is no reason to stop looking.
+                    log.exception("content.failed")
+                await wait_any(ear, poll_seconds)
 
     async def refresh(self, store: Store) -> bool:
         """Read the live release, if it is another than the one held. True when it changed.
@@ -437,7 +489,7 @@ class LiveContent:
         Raises:
             StoreUnavailableError: the words held stay in force.
         """
-        async with store.read() as connection:
+        async with self._reading, store.read() as connection:
             live = (await connection.execute(select(Release.id).where(Release.live))).scalar_one_or_none()
             if live is None or live == self._release_id:
                 return False
@@ -461,6 +513,7 @@ class LiveContent:
                 labels=released.labels or self._files.labels,
                 replies=released.replies or self._files.replies,
                 force={"comments": self._files.force.get("comments", {}), **released.force},
+                release_id=live,
             )
             self._release_id = live
             return True

@@ -61,6 +61,9 @@ class FaqMetadata(_Part):
     source: list[_Text] = Field(description="a list that says where the answer comes from")
     last_checked: _Day
     review_by: _Day
+    expires: _Day | None = Field(
+        None, description='the last day on which it is given, in quotes, such as "2026-12-24"'
+    )
     verify: bool = Field(False, description="true (a local fact must still be checked) or false")
     category: str | None = Field(
         None, pattern=rf"^{_CATEGORY}(/{_CATEGORY})*$", description="a risk category, R01 to R20"
@@ -85,6 +88,13 @@ class FaqMetadata(_Part):
             raise ValueError("last_checked and review_by must be days of the calendar") from error
         if due <= last:
             raise ValueError("review_by must be after last_checked: set the next review")
+        if self.expires is not None:
+            if self.mode == "E":
+                raise ValueError("mode E sends people to a person, so it has no last day: remove expires")
+            try:
+                date.fromisoformat(self.expires)
+            except ValueError as error:
+                raise ValueError("expires must be a day of the calendar") from error
         return self
 
 

@@ -29,6 +29,15 @@ def add(commands: Commands) -> None:
     sign.set_defaults(run=_sign_off)
     publish = commands.add_parser("publish", help="make the files of force/ and data/faq the live release")
     publish.add_argument("--by", required=True, metavar="USERNAME", help="who answers for it (comms, admin)")
+    edits = publish.add_mutually_exclusive_group()
+    edits.add_argument(
+        "--keep-edits", dest="edits", action="store_const", const="keep", default="refuse",
+        help="texts that were changed in the studio since files were last published stay as they are",
+    )  # fmt: skip
+    edits.add_argument(
+        "--over-edits", dest="edits", action="store_const", const="overwrite",
+        help="overwrite them with the files",
+    )  # fmt: skip
     publish.set_defaults(run=_publish)
 
 
@@ -125,7 +134,7 @@ async def _publish(settings: Settings, chosen: argparse.Namespace) -> int:
             row = (await connection.execute(query)).one_or_none()
         if row is None or not row.active or row.role not in ("comms", "admin"):
             raise RefusedError(f"{chosen.by} is no active member of communications or administrator.")
-        release = await publish(store, content, Actor(row.name, row.id, row.role))
+        release = await publish(store, content, Actor(row.name, row.id, row.role), edits=chosen.edits)
     finally:
         await store.close()
     say(f"Release {release} is live. If a file in data/ changed, train too, then restart the assistants.")

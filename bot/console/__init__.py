@@ -19,6 +19,7 @@ from bot.console import (
     conversation,
     figures,
     handling,
+    knowledge,
     labels,
     link,
     measures,
@@ -79,6 +80,7 @@ def routes(core: Core, made_up: Practice | None = None) -> Routes:
         presence,
         unsent,
         stream,
+        knowledge,
     ):
         room.add(found)
     if made_up is not None:

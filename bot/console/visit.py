@@ -30,6 +30,7 @@ from bot.core import Core
 from bot.errors import NoSuchChatError, NotAllowedError, RefusedError, StaleError, UnavailableError
 from bot.handover.queue import LARGEST_ID, see
 from bot.handover.sensitive import Sensitive, must_have_reason
+from bot.knowledge.studio import Studio
 from bot.messages import Actor
 
 log = structlog.get_logger(__name__)
@@ -53,6 +54,10 @@ MARKING = frozenset({"comms", "supervisor"})
 """Who may say what a post is."""
 OVERSEEING = frozenset({"admin", "supervisor"})
 """Who may see the accounts of staff; only an administrator changes them."""
+WRITING = frozenset({"comms"})
+"""Who may write what the public reads."""
+RELEASING = frozenset({"comms", "supervisor", "admin"})
+"""Who may look into drafts, approve and withdraw, and go back to an earlier release."""
 
 HEADERS = {
     "Cache-Control": "no-store",
@@ -77,6 +82,7 @@ class Console:
 
     def __init__(self, core: Core) -> None:
         self.core = core
+        self.studio = Studio(core.store, core.bell, core.content, core.settings)
         self.sessions = Sessions(
             core.store,
             idle_minutes=core.settings.idle_lock_minutes,

@@ -46,7 +46,7 @@ class Application:
     """Carries one plan out, within one transaction that holds the conversation."""
 
     def __init__(self, words: Words, connection: AsyncConnection, taken: Taken, plan: Plan) -> None:
-        self._words = words
+        self._words = words.held()
         self._connection = connection
         self._taken = taken
         self._plan = plan
@@ -210,8 +210,13 @@ class Application:
         content = self._words.on(row.channel)
         faq = content.faqs.get(slug)
         text = content.answer(slug)
+        if slug in content.withdrawn and row.state == "bot":
+            # It was understood, and staff have taken the words away: no second try finds them.
+            return await self._escalate(
+                row, [Hit("R20", "P4", "fallback", (f"the answer is withdrawn: {slug}",))], "answer_withdrawn"
+            )
         if faq is None or text is None:
-            # The model knows an answer that the live release has withdrawn.
+            # The model knows an answer that the live release does not carry.
             return await self._missed(row) if row.state == "bot" else row
         if slug == "ask-for-human":
             return await self._hand_over(row, Part("hand_over", category="R20", reason="asked"))
@@ -399,6 +404,7 @@ class Application:
             nets=tuple(sorted(self._nets)),
             intent=reading.intent if reading else "",
             release=self._plan.release,
+            content=self._words.content.current.release_id,
         ).as_json()
         ids = [message.id for message in self._taken.messages]
         if len(ids) > 1:

@@ -50,6 +50,10 @@ class Words:
         """The words in force, as a channel says them."""
         return self.content.current.for_channel(channel)
 
+    def held(self) -> Words:
+        """The same, with the words of this moment: a turn says nothing of two releases."""
+        return Words(self.screen, self.content.held())
+
     async def route(self, connection: AsyncConnection, hits: Sequence[Hit]) -> str:
         """The team that serves the most urgent of these hits.
 

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 import yaml
 
-from bot.assistant.content import CONTACT, content_from_files, load_yaml
+from bot.assistant.content import CONTACT, Content, content_from_files, load_yaml
 from bot.assistant.own_words import base_of, faults_of
 from bot.errors import ContentError
 from bot.knowledge.plain import FOLDER, Plain
@@ -90,10 +90,14 @@ def check(force: Path, data: Path) -> list[Finding]:
     # Whatever cannot be read as content is not worth reading as prose.
     content = content_from_files(force, data)
     texts = list(texts_of(force, data))
-    teams = {str(team["name"]).casefold() for team in content.teams["teams"].values()}
-    found = [*_plainness(texts, plain, teams), *_register(texts, content.contacts), *_answers(data)]
-    found += [*_own_words(force, data)]
-    return sorted(set(found))
+    return sorted({*check_texts(texts, plain, content), *_answers(data), *_own_words(force, data)})
+
+
+def check_texts(texts: Sequence[Text], plain: Plain, content: Content) -> Iterator[Finding]:
+    """What is wrong with these words by themselves, and beside the register of `content`."""
+    teams = {str(team.get("name", "")).casefold() for team in content.teams.get("teams", {}).values()}
+    yield from _plainness(texts, plain, teams)
+    yield from _register(texts, content.contacts)
 
 
 def texts_of(force: Path, data: Path) -> Iterator[Text]:
@@ -408,9 +412,16 @@ def _answers(data: Path) -> Iterator[Finding]:
 
 def _one_answer(text: Text, metadata: yaml.Node | None) -> Iterator[Finding]:
     node = _child(metadata, "contacts")
-    listed = Counter(str(item.value) for item in _items(node))
-    named = {key[1]: key.start() for key in CONTACT.finditer(text.body)}
+    listed = [str(item.value) for item in _items(node)]
+    mode = str(getattr(_child(metadata, "mode"), "value", "A"))
     line = int(node.start_mark.line) + 1 if node is not None else text.line
+    yield from check_answer(text, listed, mode, line)
+
+
+def check_answer(text: Text, contacts: Sequence[str], mode: str, line: int) -> Iterator[Finding]:
+    """Whether an answer fits its own list of contacts, which stands in that line, and its mode."""
+    listed = Counter(contacts)
+    named = {key[1]: key.start() for key in CONTACT.finditer(text.body)}
     for key, at in named.items():
         if key not in listed:
             yield Finding(
@@ -423,7 +434,6 @@ def _one_answer(text: Text, metadata: yaml.Node | None) -> Iterator[Finding]:
                 text.file, line, text.key, "contact list", f"`contacts` lists {key} and the answer does not"
                 f" name it, or lists it twice.", "Name it in the answer, or take it out.",
             )  # fmt: skip
-    mode = str(getattr(_child(metadata, "mode"), "value", "A"))
     if mode == "H" and not text.body.rstrip().endswith(OFFER):
         yield Finding(
             text.file, text.line, text.key, "offer", "An answer of mode H ends with the offer of a person.",

@@ -15,8 +15,10 @@ from bot.console.visit import (
     HEADERS,
     MARKING,
     OVERSEEING,
+    RELEASING,
     STAFF,
     SUPERVISOR,
+    WRITING,
     Route,
 )
 from tests.console.serving import PASSWORD, TEAMS, Browser, Desk
@@ -81,6 +83,8 @@ def test_only_the_sign_in_is_open(desk: Desk) -> None:
             OVERSEEING,
             COMMENTING,
             MARKING,
+            WRITING,
+            RELEASING,
         )
         if route.path.startswith("/desk/staff"):
             assert route.roles == (OVERSEEING if route.method == "GET" else ADMIN)

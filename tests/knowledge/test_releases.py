@@ -6,15 +6,16 @@ import asyncio
 from dataclasses import replace
 
 import pytest
-from sqlalchemy import delete
+from sqlalchemy import delete, update
 
 from bot.assistant import Content, LiveContent
 from bot.assistant.content import content_from_items
 from bot.errors import ContentError
-from bot.knowledge.releases import publish, seed
+from bot.knowledge.releases import OverwritesError, live_content, publish, seed
 from bot.messages import Actor
 from bot.settings import ROOT
 from bot.store.tables import Audit, Message, Release, ReleaseItem, Team
+from tests.knowledge.conftest import SLUG, Place, saying
 from tests.support.world import PLAIN, World, read_content
 
 pytestmark = pytest.mark.integration
@@ -143,3 +144,65 @@ async def test_gateways_that_start_together_seed_an_empty_database_once(world: W
     results = await asyncio.gather(*(seed(world.store, files(), Actor(f"g{n}")) for n in range(4)))
     assert sorted(results) == [False, False, False, True]
     assert [row.live for row in await world.rows(Release)] == [True]
+
+
+async def test_files_do_not_overwrite_what_was_changed_in_the_studio(place: Place) -> None:
+    await place.published(answer=saying("From the studio."))
+    with pytest.raises(OverwritesError, match=f"1 live texts.*faq {SLUG}.*--over-edits"):
+        await publish(place.world.store, files(), Actor("Files"))
+    assert await place.releases() == [1, 2]
+    await publish(place.world.store, files(), Actor("Files"), edits="overwrite")
+    assert await place.answer() == files().answer(SLUG)
+    (newest, _, _) = await place.studio.history("faq", SLUG)
+    assert (newest.origin, newest.wrote) == ("files", ("Files",))
+    # The files are what is live: there is nothing to overwrite any more.
+    await publish(place.world.store, with_line(files(), "greeting", "Hello."), Actor("Files"))
+
+
+async def test_files_that_say_what_the_studio_says_are_published(place: Place) -> None:
+    """What an export wrote, with one more change."""
+    await place.published(answer=saying("From the studio."))
+    exported = await live_content(place.world.store)
+    await publish(place.world.store, with_line(exported, "greeting", "Hello."), Actor("Files"))
+    assert (await place.answer() or "").startswith("From the studio.")
+    (release, *_) = await place.studio.releases()
+    assert [(name.kind, name.key) for name in release.changed] == [("line", "greeting")]
+
+
+async def test_what_is_exported_is_the_live_release_with_its_phrases(place: Place) -> None:
+    assert (await live_content(place.world.store)).sha256 == files().sha256
+    await place.published(examples=["how long for 101", "waiting for ages"])
+    exported = await live_content(place.world.store)
+    assert exported.faqs[SLUG].body["examples"] == ["how long for 101", "waiting for ages"]
+    assert len(exported.faqs["lost-property"].body["examples"]) >= 20
+
+
+async def test_a_release_of_before_the_phrases_were_kept_lends_the_files(place: Place) -> None:
+    """A gateway of the version before made it."""
+    old = [
+        (kind, key, {field: value for field, value in body.items() if field != "examples"})
+        for kind, key, body in files().items()
+    ]
+    await publish(place.world.store, content_from_items(old), Actor("Old"))
+    async with place.world.store.write() as connection:
+        await connection.execute(update(Release).values(origin=None, previous_id=None))
+    draft = await place.written(answer=saying("From the studio."))
+    assert draft.body["examples"] == files().faqs[SLUG].body["examples"]
+    assert not draft.changed_under
+    view = await place.studio.submit(draft.id, place.cora, draft.version, "Better.")
+    assert (await place.studio.approve(view.id, place.dan, view.version)).state == "live"
+    assert [version.release_id for version in await place.studio.history("faq", SLUG)] == [3, 1]
+
+
+async def test_files_are_published_beside_the_edits_of_the_studio(place: Place) -> None:
+    """A new version's sentences, and what communications have changed since."""
+    await place.published(answer=saying("From the studio."))
+    await place.studio.withdraw("lost-property", place.cora, "The number is wrong.")
+    release = await publish(
+        place.world.store, with_line(files(), "greeting", "Hello."), Actor("Files"), edits="keep"
+    )
+    assert (await place.answer() or "").startswith("From the studio.")
+    assert await place.answer("lost-property") is None
+    assert await place.studio.live_body("line", "greeting") == {"text": "Hello."}
+    (newest, *_) = await place.studio.releases()
+    assert (newest.id, [name.key for name in newest.changed]) == (release, ["greeting"])

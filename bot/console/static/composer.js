@@ -238,7 +238,10 @@ function putBack(kind, field) {
 }
 
 export async function flush() {
-  await Promise.race([saveAll(), new Promise((done) => setTimeout(done, 1500))]);
+  // Other pages on which somebody writes put in what they still save.
+  const others = [];
+  document.dispatchEvent(new CustomEvent("desk:flush", { detail: others }));
+  await Promise.race([Promise.all([saveAll(), ...others]), new Promise((done) => setTimeout(done, 1500))]);
 }
 
 // The last letters may have been under way to the server while it made this page. So until somebody types or does

@@ -16,6 +16,14 @@ from bot.store.tables.desk import (
     Surge,
     SurgeMember,
 )
+from bot.store.tables.knowledge import (
+    ReleaseChange,
+    TextAuthor,
+    TextCopy,
+    TextDraft,
+    TextEditor,
+    Withdrawal,
+)
 from bot.store.tables.people import (
     Person,
     PersonAlso,
@@ -82,6 +90,7 @@ __all__ = [
     "ReadingReason",
     "RecoveryCode",
     "Release",
+    "ReleaseChange",
     "ReleaseItem",
     "SafetyReview",
     "Sample",
@@ -95,5 +104,10 @@ __all__ = [
     "Surge",
     "SurgeMember",
     "Team",
+    "TextAuthor",
+    "TextCopy",
+    "TextDraft",
+    "TextEditor",
     "UtcDateTime",
+    "Withdrawal",
 ]

@@ -27,6 +27,15 @@ class Release(Base):
     live: Mapped[bool] = mapped_column(Boolean, default=False)
     created_at: Mapped[datetime]
     created_by: Mapped[str]
+    origin: Mapped[str | None] = mapped_column(String(12))
+    """files, studio, withdrawal, restore, expiry or rollback; None: from before that was kept."""
+    why: Mapped[str | None]
+    previous_id: Mapped[int | None] = mapped_column(Id)
+    """The release that was live before; no foreign key, which SQLite cannot add later."""
+    back_to: Mapped[int | None] = mapped_column(Id)
+    """Of a rollback: the release whose content came back."""
+    model: Mapped[str | None] = mapped_column(String(64))
+    """The model that it was made beside, where that is known."""
 
 
 class ReleaseItem(Base):
