@@ -12,8 +12,10 @@ import numpy as np
 
 from benchmarks.understanding.shipped import Shipped, shipped
 from bot.nlu import classifier
-from bot.nlu.classifier import FAQ, NO_RISK, Example, Learned, Options, Task, learn_judge
-from bot.nlu.kernel import Floats, Kernel, Landmarks
+from bot.nlu.classifier import FAQ, NO_RISK, Example, Options
+from bot.nlu.judge import evidence_of
+from bot.nlu.kernel import Floats
+from bot.nlu.learning import Learned, Task, learn, learn_judge
 from bot.nlu.words import WordFeatures
 
 REJECTED = (0.06, 0.08, 0.10, 0.12, 0.15, 0.18, 0.22)
@@ -26,8 +28,7 @@ def main() -> None:
     words = WordFeatures.fit([example.text for example in given.examples])
     rows = words.transform([example.text for example in given.examples])
     options = Options()
-    landmarks = Landmarks(Kernel(options.words, options.width), given.vectors, rows, options.landmarks)
-    learned = Learned(given.vectors, rows, landmarks, options)
+    learned = learn(given.examples, given.vectors, rows, options)
     print(f"{len(given.examples)} examples, {words.size} word features")
     topics(given, learned)
     risks(given, learned)
@@ -36,7 +37,7 @@ def main() -> None:
 def topics(given: Shipped, learned: Learned) -> None:
     """What the judge's share of right answers turned away does to wrong and unknown ones."""
     examples = given.examples
-    task = Task.of([e.about for e in examples], learned)
+    task = Task.of([e.about for e in examples], learned, learned.options.whole)
     assert task is not None
     tested = np.array([not examples[place].written for place in task.places])
     head = task.head(tested)
@@ -44,7 +45,7 @@ def topics(given: Shipped, learned: Learned) -> None:
     cosines = task.vectors @ task.vectors.T
     np.fill_diagonal(cosines, -1.0)
     logs = head.logs(scores)
-    evidence, chosen = classifier._evidence(logs, scores, cosines, task.targets)
+    evidence, chosen = evidence_of(logs, scores, cosines, task.targets)
     names = np.array(head.labels)
     faq = tested & np.char.startswith(names[task.targets], FAQ)
     outside = tested & (names[task.targets] == "out_of_scope")

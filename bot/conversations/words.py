@@ -23,7 +23,7 @@ from bot.store.record import add_audit, add_outbox, change_conversation, now
 from bot.store.tables import Outbox
 
 BESIDE_A_QUESTION = 0.7
-"""Least probability of a risk beside a certain question, chosen on left-out training examples
+"""Least probability of a P1 or P2 beside a certain question, chosen on left-out training examples
 (docs/understanding.md)."""
 REPEAT_AFTER = timedelta(minutes=10)
 QUIET_AFTER_STAFF = timedelta(minutes=2)
@@ -78,19 +78,20 @@ class Words:
     def model_hits(self, readings: Sequence[Reading]) -> list[Hit]:
         """What the model's net finds: each category at its own low threshold.
 
-        A plain question of ours that the model is certain of needs a clearer risk: its words ("stolen",
-        "knife") are those of the risk.
+        Beside a plain question of ours that the model is certain of, an urgent risk must be clearer: its
+        words ("stolen", "knife") are those of the risk. A P3 or P4 need not: the answer is given as well.
         """
         hits: dict[str, Hit] = {}
         for reading in readings:
             sure = self._is_plain_question(reading)
             for category, probability, found in reading.risks:
                 known = self.screen.categories.get(category)
-                if known is None or probability < max(
-                    known.understanding_threshold, BESIDE_A_QUESTION if sure else 0.0
-                ):
+                if known is None:
                     continue
                 grade: Grade = found if found in GRADES else known.priority
+                least = BESIDE_A_QUESTION if sure and grade in URGENT else 0.0
+                if probability < max(known.understanding_threshold, least):
+                    continue
                 hits.setdefault(category, Hit(category, grade, "understanding", (f"{probability:.2f}",)))
         return list(hits.values())
 

@@ -11,15 +11,9 @@ sentence vectors, and by wording, the cosine of their words and pieces of words.
 many different questions, so what counts is to be near some of its examples, not near their mean;
 a linear model over the same vectors got 4 to 6 points fewer of our FAQ questions right.
 
-A sample of the examples stands for the kernel (`kernel.Landmarks`). One factorisation for a head gives
-all its columns, and what the model would have said of each example had it not seen it (leave-one-out):
-so calibration, thresholds and what is known come from unseen messages without training anything twice.
-
-A probability alone judges badly whether a message is known: it must share out 100 % however odd the
-message. So another model, the judge, weighs probability, margins and the nearest training examples.
-It learns from left-out examples, from FAQ intents that were left out whole, which are what an unknown
-question looks like, and from harmless talk. Its threshold turns away at most `rejected` of the right
-answers.
+A sample of the examples stands for the kernel (`kernel.Landmarks`). How all of it is learned, and how
+probabilities and thresholds come from messages that were not seen, is told in `learning`; whether a message
+is known at all, in `judge`.
 
 Texts must be in plain words (`plain.PlainWords`) and vectors come from `sentences.SentenceVectors`.
 """
@@ -28,16 +22,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import minimize
-from sklearn.linear_model import LogisticRegression
 
-from bot.nlu.kernel import Fitted, Floats, Kernel, Landmarks, Places, Rows, Scores
+from bot.nlu.judge import Judge, evidence_of, log_softmax
+from bot.nlu.kernel import Floats, Kernel, Places, Scores
 from bot.nlu.normalise import has_words
 from bot.nlu.plain import PlainWords
 from bot.nlu.sentences import SentenceVectors, Vectors
@@ -55,9 +48,6 @@ HARMLESS_QUESTION: Final = "harmless_question"
 NEVER_ANSWERED: Final = frozenset({"out_of_scope"})
 GRADES: Final = ("P1", "P2", "P3", "P4")
 RANKING_LENGTH: Final = 10
-SEED: Final = 20
-GROUPS: Final = 5
-"""FAQ intents are left out in so many groups, to see what an unknown question looks like."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +87,10 @@ class Options:
     """Share of the wording in how alike two messages are; the rest is meaning."""
     width: float = 3.0
     """How fast an example stops to count with its distance in meaning."""
-    landmarks: int = 6000
-    """Most examples that stand for all: memory grows with it, time with its square."""
+    whole: int = 16000
+    """A head with up to so many examples has their whole kernel."""
+    landmarks: int = 5000
+    """Most examples that stand for all elsewhere: memory grows with it, time with its square."""
     ridge: float = 0.2
     """Trust in one example: the larger, the less does a single one decide."""
     rejected: float = 0.10
@@ -112,10 +104,14 @@ class Options:
     """Nothing is offered when no training example is this near."""
     risk_noticeable: float = 0.2
     """With this much probability of a risk nothing is offered: a person may be needed."""
+    risk_carried: float = 0.06
+    """With less, an FAQ intent whose messages all carry a risk is not certain."""
+    risk_part: float = 0.4
+    """What one sentence of several says must be so likely: it lacks what the others say."""
     risk_leads: float = 0.5
     """With this much, a message that is not about anything known is a risk intent."""
     risk_listed: float = 0.02
-    urgent: float = 0.3
+    urgent: float = 0.2
     """A grade is at least this urgent when so much probability lies there or above."""
     also: float = 0.7
     """A part of a message this surely about another FAQ intent is a question of its own."""
@@ -164,23 +160,15 @@ Piece = tuple[str, Vectors]
 """A part of a message in plain words, and its sentence vector."""
 
 
-def log_softmax(scores: npt.NDArray[Any]) -> Floats:
-    """Return log probabilities, one row a message (scipy's takes ten times as long for one row)."""
-    lower = scores - scores.max(axis=1, keepdims=True)
-    return np.asarray(lower - np.log(np.exp(lower).sum(axis=1, keepdims=True)), dtype=np.float64)
-
-
-class TrainingError(ValueError):
-    """The examples cannot be learned from."""
-
-
 @dataclass(frozen=True, slots=True)
-class _Head:
+class Head:
     """A question that is asked of every message: labels, and the weights that choose one."""
 
     labels: tuple[str, ...]
+    places: Places
+    """The examples that it compares a message with."""
     by_meaning: Scores
-    """(landmarks, labels): what being near each landmark says."""
+    """(places, labels): what being near each of them says."""
     by_wording: Scores
     """(words, labels)."""
     scale: float = 1.0
@@ -198,13 +186,11 @@ class _Head:
 
 
 @dataclass(frozen=True, slots=True)
-class _Examples:
+class Examples:
     """The examples that a message is compared with."""
 
     vectors: Vectors
     """(n, 384), of all examples."""
-    landmarks: Places
-    """Those that stand for all in the kernel."""
     topics: Places
     """Those that are about something."""
     labels: Places
@@ -215,44 +201,25 @@ class _Examples:
         return {f"examples.{part}": getattr(self, part) for part in self.__slots__}
 
 
-@dataclass(frozen=True, slots=True)
-class _Judge:
-    """A logistic model over `_evidence`, and the score below which we do not know."""
-
-    mean: list[float] = field(default_factory=list)
-    spread: list[float] = field(default_factory=list)
-    weights: list[float] = field(default_factory=list)
-    threshold: float = 0.0
-
-    def score(self, evidence: Floats) -> Floats:
-        """Return how well each row of evidence is known."""
-        scaled = (evidence - np.asarray(self.mean)) / np.asarray(self.spread)
-        return np.asarray(scaled @ np.asarray(self.weights))
-
-
-# For training data too small to learn a judge: known means a probability above 0.45 and a training
-# example nearer than 0.7, each able to make up for the other.
-_PLAIN_JUDGE: Final = _Judge(
-    mean=[-0.2, 0.0, 0.7, 0.7, 0.3],
-    spread=[1.0, 1.0, 0.055, 0.055, 1.0],
-    weights=[1.0, 0.0, 0.5, 0.5, 0.0],
-    threshold=0.0,
-)
-
-
 class IntentModel:
     """A trained classifier."""
 
     def __init__(
         self,
-        heads: dict[str, _Head],
-        judge: _Judge,
+        heads: dict[str, Head],
+        judge: Judge,
         words: WordFeatures,
-        examples: _Examples,
+        examples: Examples,
         possible: Mapping[str, Sequence[str]],
+        carried: Mapping[str, str],
         options: Options,
     ) -> None:
-        """Keep the parts; use `train` or `load`. `possible` are the grades that a category can have."""
+        """Keep the parts; use `learning.train` or `load`.
+
+        `possible` are the grades that a category can have, `carried` the category of each FAQ intent whose
+        every message carries one.
+        """
+        self._carried = dict(carried)
         self._possible = {category: tuple(grades) for category, grades in possible.items()}
         self.heads = heads
         self.topics = heads["topics"]
@@ -283,16 +250,15 @@ class IntentModel:
         words = self._words.row(text)
         examples = self._examples
         cosines = examples.vectors @ vector
-        alike = self._kernel.by_meaning(cosines[examples.landmarks])
-        scores = self.topics.scores(alike, words)
+        scores = self.topics.scores(self._kernel.by_meaning(cosines[self.topics.places]), words)
         logs = self.topics.logs(scores)
-        evidence, _ = _evidence(logs, scores, cosines[None, examples.topics], examples.labels)
+        evidence, _ = evidence_of(logs, scores, cosines[None, examples.topics], examples.labels)
         above = float(self.judge.score(evidence)[0]) - self.judge.threshold
         known = above >= 0
         chances = np.exp(logs[0])
         order = np.argsort(-chances)[:RANKING_LENGTH]
         ranking = tuple((self.topics.labels[i], float(chances[i])) for i in order)
-        risks = self._risks(alike, words)
+        risks = self._risks(cosines, words)
         any_risk = risks[0].chance if risks else 0.0
         listed = tuple(risk for risk in risks if risk.chance >= self.options.risk_listed)
         label, confidence = ranking[0]
@@ -302,13 +268,15 @@ class IntentModel:
         if any_risk < self.options.risk_noticeable:
             offer = self._offer(ranking, float(evidence[0, 2]))
         close = bool(offer) and self._is_close(ranking)
+        # Its answer would bring a person for a risk that the other head does not see: "spiked hair".
+        doubted = label in self._carried and any_risk < self.options.risk_carried
         return Understanding(
             intent=label,
             confidence=confidence,
-            certain=known and not close,
+            certain=known and not close and not doubted,
             ranking=ranking,
             risks=listed,
-            offer=offer if close or not known else (),
+            offer=offer if close or doubted or not known else (),
             known=above,
         )
 
@@ -317,6 +285,8 @@ class IntentModel:
         best: dict[str, Risk] = {risk.category: risk for risk in whole.risks}
         for part in parts:
             for risk in part.risks[:1]:
+                if risk.chance < self.options.risk_part:
+                    continue
                 if risk.chance > best.get(risk.category, risk).chance or risk.category not in best:
                     best[risk.category] = risk
         risks = tuple(sorted(best.values(), key=lambda risk: -risk.chance))
@@ -343,27 +313,35 @@ class IntentModel:
             also=() if noticeable else tuple(also[:2]),
         )
 
-    def _risks(self, alike: Scores, words: Words) -> list[Risk]:
+    def _risks(self, cosines: Scores, words: Words) -> list[Risk]:
         """Return each risk category, likeliest first."""
         if self.risks is None:
             return []
+        alike = self._kernel.by_meaning(cosines[self.risks.places])
         chances = np.exp(self.risks.logs(self.risks.scores(alike, words))[0])
         found = dict(zip(self.risks.labels, chances.tolist(), strict=True))
         none = found.pop(NO_RISK, 0.0)
+        grades = self._grades(cosines, words)
         best, *others = sorted(found.items(), key=lambda risk: -risk[1])
         return [
-            Risk(name, chance, self._grade(name, alike, words))
+            Risk(name, chance, self._grade(name, grades))
             for name, chance in ((best[0], 1.0 - none), *others)
             if chance >= self.options.risk_listed or name == best[0]
         ]
 
-    def _grade(self, category: str, alike: Scores, words: Words) -> str | None:
+    def _grades(self, cosines: Scores, words: Words) -> dict[str, float]:
+        """Return how likely each grade is; nothing where none was learned."""
+        if self.grades is None:
+            return {}
+        alike = self._kernel.by_meaning(cosines[self.grades.places])
+        chances = np.exp(self.grades.logs(self.grades.scores(alike, words))[0])
+        return dict(zip(self.grades.labels, chances.tolist(), strict=True))
+
+    def _grade(self, category: str, found: Mapping[str, float]) -> str | None:
         """Return the grade of a message if it carries this risk: the more urgent where it is unsure."""
         possible = self._possible.get(category, ())
-        if self.grades is None or len(possible) < 2:
+        if not found or len(possible) < 2:
             return possible[0] if possible else None
-        chances = np.exp(self.grades.logs(self.grades.scores(alike, words))[0])
-        found = dict(zip(self.grades.labels, chances.tolist(), strict=True))
         whole = sum(found[grade] for grade in possible)
         reached = 0.0
         for grade in possible:
@@ -398,7 +376,7 @@ class IntentModel:
         arrays = {
             f"{name}.{part}": getattr(head, part)
             for name, head in self.heads.items()
-            for part in ("by_meaning", "by_wording")
+            for part in ("places", "by_meaning", "by_wording")
         }
         np.savez(folder / "classifier.npz", **arrays, **self._examples.as_arrays())
         about = {
@@ -408,6 +386,7 @@ class IntentModel:
             },
             "judge": asdict(self.judge),
             "grades": self._possible,
+            "carried": self._carried,
             "options": asdict(self.options),
         }
         (folder / "classifier.json").write_text(json.dumps(about, indent=1), "utf-8")
@@ -419,20 +398,21 @@ class IntentModel:
         with np.load(folder / "classifier.npz", allow_pickle=False) as kept:
             arrays = {name: kept[name] for name in kept.files}
         heads = {
-            name: _Head(
+            name: Head(
                 labels=tuple(head["labels"]),
                 scale=head["scale"],
                 bias=tuple(head["bias"]),
-                **{part: arrays[f"{name}.{part}"] for part in ("by_meaning", "by_wording")},
+                **{part: arrays[f"{name}.{part}"] for part in ("places", "by_meaning", "by_wording")},
             )
             for name, head in about["heads"].items()
         }
         return cls(
             heads=heads,
-            judge=_Judge(**about["judge"]),
+            judge=Judge(**about["judge"]),
             words=WordFeatures.load(folder),
-            examples=_Examples(*(arrays[f"examples.{part}"] for part in _Examples.__slots__)),
+            examples=Examples(*(arrays[f"examples.{part}"] for part in Examples.__slots__)),
             possible=about["grades"],
+            carried=about["carried"],
             options=Options(**about["options"]),
         )
 
@@ -451,216 +431,3 @@ class Reader:
         plain = self._plain.of(text)
         pieces = [(part, self._vectors.one(part)) for part in self._plain.pieces(text)]
         return self._model.classify(plain, self._vectors.one(plain), pieces)
-
-
-def train(examples: Sequence[Example], vectors: Vectors, options: Options | None = None) -> IntentModel:
-    """Train on examples and their sentence vectors.
-
-    Raises:
-        TrainingError: with fewer than two intents beside the risk intents.
-    """
-    options = options or Options()
-    words = WordFeatures.fit([example.text for example in examples])
-    rows = words.transform([example.text for example in examples])
-    vectors = np.ascontiguousarray(vectors, dtype=np.float32)
-    landmarks = Landmarks(Kernel(options.words, options.width), vectors, rows, options.landmarks)
-    learned = Learned(vectors, rows, landmarks, options)
-    topics = Task.of([e.about for e in examples], learned)
-    if topics is None:
-        raise TrainingError("at least two intents with examples are needed")
-    tested = np.array([not examples[place].written for place in topics.places])
-    heads = {"topics": topics.head(tested)}
-    judge = learn_judge(topics, heads["topics"], tested, examples)
-    kept = _Examples(vectors, landmarks.places, topics.places, topics.targets)
-    del topics
-    for name, labels in (
-        ("risks", [e.carries for e in examples]),
-        ("grades", [e.grade for e in examples]),
-    ):
-        task = Task.of(labels, learned)
-        if task is not None:
-            heads[name] = task.head(np.ones(len(task.targets), dtype=bool), free=NO_RISK)
-    possible: dict[str, set[str]] = {}
-    for example in examples:
-        if example.grade and example.carries:
-            possible.setdefault(example.carries, set()).add(example.grade)
-    return IntentModel(
-        heads=heads,
-        judge=judge,
-        words=words,
-        examples=kept,
-        possible={category: sorted(grades) for category, grades in possible.items()},
-        options=options,
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class Learned:
-    """All examples as numbers: what every head learns from."""
-
-    vectors: Vectors
-    rows: Rows
-    landmarks: Landmarks
-    options: Options
-
-
-class Task:
-    """The examples of one head, fitted."""
-
-    def __init__(self, labels: tuple[str, ...], places: Places, targets: Places, learned: Learned) -> None:
-        self.labels = labels
-        self.places = places
-        self.targets = targets
-        self.learned = learned
-        self.vectors = learned.vectors[places]
-        # A label with many examples may not drown the others: its examples count less, each.
-        counts = np.bincount(targets, minlength=len(labels))
-        usual = float(np.median(counts[counts > 0]))
-        worth = np.minimum(1.0, (2 * usual / counts[targets]) ** 0.5).astype(np.float32)
-        wanted = np.eye(len(labels), dtype=np.float32)[targets]
-        self._fitted = Fitted(learned.landmarks.features[places], wanted, learned.options.ridge, worth)
-
-    @classmethod
-    def of(cls, labels: Sequence[str | None], learned: Learned) -> Task | None:
-        """Pick the examples that have a label for this head; None if there is nothing to choose."""
-        places = [place for place, label in enumerate(labels) if label is not None]
-        names = tuple(sorted({str(labels[place]) for place in places}))
-        if len(names) < 2:
-            return None
-        number = {name: place for place, name in enumerate(names)}
-        return cls(
-            names,
-            np.array(places, dtype=np.int32),
-            np.array([number[str(labels[place])] for place in places], dtype=np.int32),
-            learned,
-        )
-
-    def left_out(self) -> Scores:
-        """Return the scores of each example by a model that has not seen it."""
-        return self._fitted.left_out()
-
-    def of_others(self, others: Sequence[int]) -> Scores:
-        """Return the scores of examples that this head has not learned from."""
-        return self.learned.landmarks.features[others] @ self._fitted.weights
-
-    def head(self, tested: npt.NDArray[np.bool_], free: str = "") -> _Head:
-        """Return what was learned, its probabilities made truthful on left-out examples.
-
-        `free` is a label whose odds are fitted by themselves: there are more of it than in life.
-        """
-        scores, truth = self.left_out()[tested], self.targets[tested]
-        column = self.labels.index(free) if free in self.labels else None
-        at = np.arange(len(truth))
-
-        def bias(value: float) -> Floats:
-            found = np.zeros(len(self.labels))
-            if column is not None:
-                found[column] = value
-            return found
-
-        def loss(chosen: Floats) -> float:
-            logs = log_softmax(np.exp(chosen[0]) * scores + bias(chosen[1]))
-            return -float(logs[at, truth].mean())
-
-        best = minimize(loss, x0=np.array([2.0, 0.0]), method="Nelder-Mead", options={"maxiter": 60})
-        landmarks = self.learned.landmarks
-        weights = landmarks.weights(self._fitted.weights)
-        wording = self.learned.rows[landmarks.places].T @ weights * (self.learned.options.words / 2)
-        return _Head(
-            labels=self.labels,
-            by_meaning=weights,
-            by_wording=np.asarray(wording, dtype=np.float32),
-            scale=float(np.exp(best.x[0])),
-            bias=tuple(bias(float(best.x[1])).tolist()),
-        )
-
-    def unknown(self, head: _Head) -> Floats:
-        """Return the evidence of messages whose whole FAQ intent was left out of training."""
-        faq = np.array([n for n, label in enumerate(self.labels) if label.startswith(FAQ)])
-        found = [np.zeros((0, _EVIDENCE))]
-        if len(faq) < 2 * GROUPS:
-            return found[0]
-        shuffled = np.random.default_rng(SEED).permutation(faq)
-        for labels in np.array_split(shuffled, GROUPS):
-            (group,) = np.nonzero(np.isin(self.targets, labels))
-            others = np.ones(len(self.targets), dtype=bool)
-            others[group] = False
-            scores = self._fitted.group_left_out(group)
-            scores[:, labels] = 0.0
-            cosines = self.vectors[group] @ self.vectors[others].T
-            found.append(_evidence(head.logs(scores), scores, cosines, self.targets[others])[0])
-        return np.vstack(found)
-
-
-_EVIDENCE: Final = 5
-
-
-def _evidence(
-    logs: Floats, scores: Scores, cosines: npt.NDArray[Any], known_labels: npt.NDArray[Any]
-) -> tuple[Floats, npt.NDArray[np.intp]]:
-    """Return what the judge looks at, one row a message, and the likeliest labels.
-
-    The odds of the likeliest label, its margin over the next, the cosines to the nearest example of
-    any label and of the likeliest, and its score, which falls with the distance from all examples.
-    """
-    chosen = np.argmax(logs, axis=1)
-    evidence = np.zeros((len(logs), _EVIDENCE))
-    for row, best in enumerate(chosen):
-        second, first = np.partition(logs[row], -2)[-2:]
-        chance = min(max(float(np.exp(first)), 1e-6), 1 - 1e-6)
-        evidence[row] = (
-            np.log(chance / (1 - chance)),
-            min(first - second, 15.0),
-            cosines[row].max(),
-            cosines[row][known_labels == best].max(initial=-1.0),
-            scores[row, best],
-        )
-    return evidence, chosen
-
-
-def learn_judge(
-    topics: Task, head: _Head, tested: npt.NDArray[np.bool_], examples: Sequence[Example]
-) -> _Judge:
-    """Learn to tell right answers from wrong and unknown ones, and set the threshold.
-
-    A message with a risk is answered rightly by a FAQ intent of the same category, and only by it.
-    """
-    names = np.array(head.labels)
-    scores = topics.left_out()
-    cosines = topics.vectors @ topics.vectors.T
-    np.fill_diagonal(cosines, -1.0)
-    evidence, chosen = _evidence(head.logs(scores), scores, cosines, topics.targets)
-    del cosines
-    evidence, chosen, truth = evidence[tested], chosen[tested], topics.targets[tested]
-    right = chosen == truth
-    counted = right & ~np.isin(names[truth], list(NEVER_ANSWERED))
-
-    others = [
-        place
-        for place, example in enumerate(examples)
-        if example.about is None and example.label != HARMLESS_QUESTION
-    ]
-    of_others, agreed = np.zeros((0, _EVIDENCE)), np.zeros(0, dtype=bool)
-    if others:
-        category = {example.about: example.risk for example in examples if not example.written}
-        near = topics.learned.vectors[others] @ topics.vectors.T
-        their_scores = topics.of_others(others)
-        of_others, their_choice = _evidence(head.logs(their_scores), their_scores, near, topics.targets)
-        agreed = np.array(
-            [
-                examples[place].carries not in (None, NO_RISK)
-                and category.get(head.labels[label]) == examples[place].carries
-                for label, place in zip(their_choice, others, strict=True)
-            ]
-        )
-    good = np.vstack([evidence[right], of_others[agreed]])
-    bad = np.vstack([evidence[~right], of_others[~agreed], topics.unknown(head)])
-    if len(good) < 30 or len(bad) < 10 or not counted.any():
-        return _PLAIN_JUDGE
-    both = np.vstack([good, bad])
-    mean, spread = both.mean(axis=0), both.std(axis=0) + 1e-6
-    known = np.r_[np.ones(len(good)), np.zeros(len(bad))]
-    model = LogisticRegression(C=1.0, class_weight="balanced").fit((both - mean) / spread, known)
-    judge = _Judge(mean.tolist(), spread.tolist(), model.coef_[0].tolist())
-    threshold = float(np.quantile(judge.score(evidence[counted]), topics.learned.options.rejected))
-    return _Judge(judge.mean, judge.spread, judge.weights, threshold)

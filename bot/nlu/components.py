@@ -22,8 +22,9 @@ from rasa.shared.nlu.training_data.features import Features
 from rasa.shared.nlu.training_data.message import Message
 from rasa.shared.nlu.training_data.training_data import TrainingData
 
-from bot.nlu.classifier import RISK, Example, IntentModel, Options, train
+from bot.nlu.classifier import RISK, Example, IntentModel, Options
 from bot.nlu.faq import risk_of, written_about
+from bot.nlu.learning import train
 from bot.nlu.normalise import normalise
 from bot.nlu.payloads import intent_attributes
 from bot.nlu.plain import PlainWords, ordinary_words, read_spellings

@@ -1,11 +1,12 @@
 """Plain words for the model: dialect, text-speak and wrong spelling become the ordinary word.
 
 The sentence model was trained on standard English. "Wheres me nearest polis shop at the morra" is far
-from everything it knows; "where is my nearest police shop at tomorrow" is not. Two steps, each for
-single words only:
+from everything it knows; "where is my nearest police shop at tomorrow" is not. Three steps:
 
-1. The force's list (`spellings` of the screen's word file): dialect, text-speak, usual misspellings.
-2. A word that is in neither the training examples nor the sentence model's vocabulary becomes the
+1. "A" that stands for "I" ("how div a get it back").
+2. The force's list (`spellings` of the screen's word file): dialect, text-speak, usual misspellings. A few
+   more are here, and two sounds: "lookin", "roond".
+3. A word that is in neither the training examples nor the sentence model's vocabulary becomes the
    training word that sounds the same, or lies one or two letters away (Damerau-Levenshtein).
 
 A word that is an ordinary one is never changed, so nothing that is spelled well gets lost.
@@ -46,6 +47,20 @@ _KEPT: Final = frozenset(
 )
 
 
+# Dialect that the force's list does not have: the screen needs none of these.
+_MORE: Final = {
+    "whee": "who", "whee's": "who is", "div": "do", "dee": "do", "deein": "doing", "aal": "all", "wu": "we",
+    "ah": "i", "aa": "i", "a'm": "i am", "ah'm": "i am", "aa'm": "i am", "a'll": "i will", "a'd": "i would",
+    "a've": "i have", "wi'oot": "without", "gie": "give", "gien": "given", "yon": "that", "mebbe": "maybe",
+    "allooed": "allowed", "deef": "deaf", "hoosehold": "household", "young'uns": "children",
+}  # fmt: skip
+_A_FOR_I: Final = re.compile(
+    r"\b(?P<before>(?:how|where|who|whee|what|when|why) (?:do|div) )a(?= )"
+    r"|\ba(?= (?:div|divvent|divn't|dont|don't|didnt|didn't|cannit|canna|cant|can't|was|am|hev|have|had|think"
+    r"|thowt|reckon|kna|knaa|know|seen|get|gan|telt|told|would|should|could)\b)"
+)
+
+
 class PlainWords:
     """Rewrites normalised texts. Made by `fit`, kept with the model."""
 
@@ -55,7 +70,8 @@ class PlainWords:
         """Keep a list of spellings, the training words, and all words that are well spelled."""
         self._spellings = dict(spellings)
         self._vocabulary = sorted(set(vocabulary))
-        self._ordinary = frozenset(ordinary) | frozenset(self._vocabulary)
+        self._well_spelled = frozenset(ordinary)
+        self._ordinary = self._well_spelled | frozenset(self._vocabulary)
         self._sounds: dict[str, list[str]] = {}
         for word in self._vocabulary:
             if len(word) >= SHORTEST:
@@ -74,7 +90,7 @@ class PlainWords:
 
     def plain(self, text: str) -> str:
         """Return a normalised text in plain words."""
-        return _WORD.sub(self._replaced, text)
+        return _WORD.sub(self._replaced, _A_FOR_I.sub(lambda found: (found["before"] or "") + "i", text))
 
     def of(self, text: str) -> str:
         """Return a text as it came in plain words."""
@@ -103,9 +119,19 @@ class PlainWords:
         known = self._spellings.get(word)
         if known is not None:
             return known
+        if (sound := self._as_it_sounds(word)) is not None:
+            return sound
         if word in self._ordinary or len(word) < SHORTEST or not word.isalpha() or not word.isascii():
             return word
         return self._corrected(word)
+
+    def _as_it_sounds(self, word: str) -> str | None:
+        """Return the well-spelled word of "lookin" or "roond", None for any other."""
+        if len(word) <= SHORTEST or word in self._well_spelled:
+            return None
+        tried = [f"{word}g"] if word.endswith("in") else []
+        tried += [word.replace("oo", sound) for sound in ("ou", "ow") if "oo" in word]
+        return next((each for each in tried if each in self._well_spelled), None)
 
     def _correct(self, word: str) -> str:
         """Return the training word that was meant, or the word itself."""
@@ -128,7 +154,7 @@ class PlainWords:
         kept = {
             "spellings": self._spellings,
             "vocabulary": self._vocabulary,
-            "ordinary": sorted(self._ordinary),
+            "ordinary": sorted(self._well_spelled),
         }
         (folder / _FILE).write_text(json.dumps(kept, ensure_ascii=False), "utf-8")
 
@@ -145,7 +171,7 @@ def read_spellings(path: Path) -> dict[str, str]:
     Only the words are read here; `bot.safety` reads and checks the whole file.
     """
     given = yaml.safe_load(path.read_text("utf-8")).get("spellings", {})
-    found: dict[str, str] = {}
+    found: dict[str, str] = dict(_MORE)
     for plain, variants in given.items():
         for variant in str(variants).split(","):
             word = normalise(variant)

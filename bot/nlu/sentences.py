@@ -66,8 +66,9 @@ class SentenceVectors:
             return np.vstack(list(pool.map(self.one, texts)))
 
 
+@lru_cache(maxsize=1)
 def sentence_model() -> bytes:
-    """Return the ONNX model that runs here, built from the package's weights (a second of work).
+    """Return the ONNX model that runs here, built from the package's weights (a second of work, once).
 
     Raises:
         SentenceModelError: if the package's file has another sha256.

@@ -11,19 +11,16 @@ import yaml
 
 from bot.errors import ContentError
 from bot.messages import GRADES, Grade
-from bot.safety.normalise import BREAK, normalise, tokens
-from bot.safety.phrases import Phrase, Reader, Rule, Step
+from bot.safety.patterns import Block, Line, Patterns
+from bot.safety.phrases import Phrase, Reader, Rule
 from bot.safety.points import Scale, Sign
-from bot.safety.words import Dictionary, inflect
+from bot.safety.words import Dictionary
 
 CATEGORIES: Final = tuple(f"R{number:02}" for number in range(1, 21))
 WORDS_FILE: Final = "words.yml"
 AMBIGUOUS_FILE: Final = "ambiguous.yml"
 POINTS_FILE: Final = "points.yml"
 LANGUAGES_FOLDER: Final = "languages"
-
-PRONOUNS: Final = frozenset({"i", "me", "my", "myself"})
-"""Words that always stand for the family of the same name: "us" and "wor" are "me" and "my" here."""
 
 _REQUIRED: Final = frozenset(
     {"id", "name", "definition", "priority", "understanding_threshold", "team", "safety",
@@ -34,22 +31,11 @@ _OPTIONAL: Final = frozenset(
 )
 _OWN: Final = "after_safe_check@"
 """The only words of a category that a channel may say in its own way: those for danger are the same everywhere."""
-_MOST_FORMS: Final = 64
 _TOO_COMMON: Final = frozenset({"i", "me", "my", "myself", "he", "him", "his", "be"})
 """Families that nearly every message has: no sign of anything."""
-_MARKS: Final = frozenset({"danger_base", "now_base", "mark", "mark_now"})
-
-
-class _Line(str):
-    """A text of a YAML file that knows its line, counted from 1."""
-
-    line: int = 0
-
-
-class _Block(dict[Any, Any]):
-    """Keys and values of a YAML file that know the line where they begin."""
-
-    line: int = 0
+_MARKS: Final = frozenset(
+    {"danger_base", "now_base", "mark", "mark_now", "mark_phrase", "mark_sure", "mark_pressing"}
+)
 
 
 class _Loader(yaml.SafeLoader):
@@ -58,7 +44,7 @@ class _Loader(yaml.SafeLoader):
     def construct_scalar(self, node: yaml.ScalarNode | yaml.MappingNode) -> Any:
         value = super().construct_scalar(node)
         if node.tag == "tag:yaml.org,2002:str":
-            text = _Line(value)
+            text = Line(value)
             text.line = node.start_mark.line + 1
             return text
         return value
@@ -79,8 +65,8 @@ class _Loader(yaml.SafeLoader):
         return mapping
 
 
-def _block(loader: _Loader, node: yaml.MappingNode) -> _Block:
-    block = _Block(loader.construct_mapping(node))
+def _block(loader: _Loader, node: yaml.MappingNode) -> Block:
+    block = Block(loader.construct_mapping(node))
     block.line = node.start_mark.line + 1
     return block
 
@@ -157,19 +143,8 @@ def load(folder: Path) -> Content:
 
 
 @dataclass(slots=True)
-class Compiler:
+class Compiler(Patterns):
     """Reads the files of one folder, once. `proposals.py` reads one phrase more against what they hold."""
-
-    folder: Path
-    _file: str = ""
-    _concepts: dict[str, int] = field(default_factory=dict)
-    _meanings: dict[str, set[int]] = field(default_factory=dict)
-    _compounds: dict[tuple[Step, ...], set[int]] = field(default_factory=dict)
-    _families: dict[str, list[str]] = field(default_factory=dict)
-    _spellings: dict[str, str] = field(default_factory=dict)
-    _rules: list[Rule] = field(default_factory=list)
-    _literals: dict[int, str] = field(default_factory=dict)
-    _numerals: set[str] = field(default_factory=lambda: {"number", "child_number"})
 
     def compile(self) -> Content:
         words = self._mapping(WORDS_FILE)
@@ -251,10 +226,6 @@ class Compiler:
             raise ContentError(f"{path}, line 1: must hold keys and values")
         return loaded
 
-    def _wrong(self, message: str, at: object = None) -> ContentError:
-        line = at.line if isinstance(at, _Line | _Block) else 1
-        return ContentError(f"{self.folder / self._file}, line {line}: {message}")
-
     def _known(self, mapping: dict[str, Any], known: Iterable[str]) -> None:
         for key in mapping:
             if key not in known:
@@ -278,7 +249,7 @@ class Compiler:
             raise self._wrong(f"{key!r} must be a list", self._key(mapping, key))
         for text in value:
             if not isinstance(text, str) or not text.strip():
-                at = text if isinstance(text, _Line | _Block) else self._key(mapping, key)
+                at = text if isinstance(text, Line | Block) else self._key(mapping, key)
                 raise self._wrong(f"{key!r} holds {text!r}: write it as text, in quotes", at)
         return value
 
@@ -369,7 +340,7 @@ class Compiler:
             if not isinstance(entry, dict) or not isinstance(entry.get("example"), str):
                 raise self._wrong(f"an ambiguous message needs an example, not {entry!r}", entry)
             self._known(entry, {"example", "match", "silent", "ask", "category", "priority",
-                                "if_unanswered", "unless", "alone"})  # fmt: skip
+                                "if_unanswered", "unless", "alone", "firm"})  # fmt: skip
             at = entry["example"]
             category = entry.get("category")
             if category not in CATEGORIES:
@@ -393,8 +364,9 @@ class Compiler:
             for text in self._texts(entry, "match"):
                 unless = self._texts(entry, "unless")
                 rule = self._rule(
-                    category, raised, text, [text], 0, unless, ask, later, bool(entry.get("alone"))
-                )
+                    category, raised, text, [text], 0, unless, ask, later, bool(entry.get("alone")),
+                    firm=bool(entry.get("firm")),
+                )  # fmt: skip
             if rule is None:
                 raise self._wrong("'match' is empty", at)
             examples.append((str(at), rule))
@@ -414,7 +386,7 @@ class Compiler:
             if not isinstance(data[key], int | float):
                 raise self._wrong(f"{key!r} must be a number", self._key(data, key))
             marks[key] = float(data[key])
-        if not isinstance(data["signs"], _Line):
+        if not isinstance(data["signs"], Line):
             raise self._wrong("'signs' must be text, one sign a line", self._key(data, "signs"))
         signs = {}
         for number, line in enumerate(data["signs"].splitlines(), data["signs"].line + 1):
@@ -492,170 +464,3 @@ class Compiler:
             grade = self._grade(example.get("priority"), example["text"])
             examples.append((str(example["category"]), Example(str(example["text"]), grade)))
         return examples
-
-    # ---- patterns ----------------------------------------------------------------------------
-
-    def _rule(
-        self,
-        category: str,
-        grade: str | None,
-        text: str,
-        signals: list[str],
-        within: int,
-        unless: Iterable[str],
-        ask: str | None = None,
-        ask_priority: str | None = None,
-        alone: bool = False,
-        *,
-        firm: bool = False,
-        language: str = "",
-        meaning: str = "",
-    ) -> Rule:
-        """Compile one rule and keep it. Optional words make several rules of it; the last is given
-        back, and all carry the same words to explain them."""
-        contexts = tuple(form for context in unless for form in self._forms(context))
-        forms: list[tuple[Phrase, ...]] = [()]
-        for signal in signals:
-            forms = [(*form, more) for form in forms for more in self._forms(signal)]
-        if len(forms) > _MOST_FORMS:
-            raise self._wrong(f"too many optional words in {text!r}", signals[0])
-        for form in forms:
-            rule = Rule(len(self._rules) + 1, category, grade, f"{category}: {text}", form, within,
-                        contexts, ask, ask_priority, alone, firm or bool(language), language, meaning)  # fmt: skip
-            self._rules.append(rule)
-        return rule
-
-    def _forms(self, text: str) -> list[Phrase]:
-        """A pattern, once for each way of leaving out what is optional."""
-        body = text.strip()
-        return [
-            Phrase(tuple(steps), body.startswith("^"), body.endswith("$"))
-            for steps in self._sequences(body.strip("^$ "), text)
-        ]
-
-    def _sequences(self, body: str, text: str) -> list[list[Step]]:
-        """The steps of a pattern or of one choice in it; `text` is the whole, for its line."""
-        forms: list[list[Step]] = [[]]
-        gap = 0
-        for element in self._elements(body, text):
-            if element.startswith(".."):
-                if not element[2:].isdigit() or not 0 < int(element[2:]) <= 12:
-                    raise self._wrong(f"a gap must be of 1 to 12 words in {text!r}", text)
-                gap = int(element[2:])
-                continue
-            optional = element.endswith("?")
-            steps = self._steps(element.rstrip("?"), gap, text)
-            longer = [form + steps for form in forms]
-            forms = longer + forms if optional else longer
-            gap = 0
-        forms = [form for form in forms if form]
-        if not forms or len(forms) > _MOST_FORMS:
-            raise self._wrong(f"no words, or too many optional ones, in {text!r}", text)
-        return forms
-
-    def _elements(self, body: str, text: str) -> list[str]:
-        """Part a pattern at its spaces, leaving each choice in brackets whole."""
-        elements: list[str] = []
-        depth = 0
-        current = ""
-        for char in body + " ":
-            depth += (char == "(") - (char == ")")
-            if depth < 0:
-                break
-            if char == " " and depth == 0:
-                if current:
-                    elements.append(current)
-                current = ""
-            else:
-                current += char
-        if depth:
-            raise self._wrong(f"the brackets of {text!r} do not close", text)
-        return elements
-
-    def _steps(self, element: str, gap: int, text: str) -> list[Step]:
-        if element.startswith("<"):
-            return [Step(self._family(element, text), gap)]
-        if element.startswith("("):
-            return [Step(self._choice(element, self._alternatives(element[1:-1]), text), gap)]
-        if element.rstrip("+") != element:
-            return [Step(self._choice(element, [element], text), gap)]
-        words = self._words(element)
-        if not words or not element[0].isalnum():
-            raise self._wrong(f"{element!r} in {text!r} is not a word", text)
-        steps = [
-            Step(
-                self._family(f"<{word}>", text)
-                if word in PRONOUNS and text != f"<{word}>"
-                else self._literal(word)
-            )
-            for word in words
-        ]
-        return [Step(steps[0].concept, gap), *steps[1:]]
-
-    @staticmethod
-    def _alternatives(body: str) -> list[str]:
-        alternatives = [""]
-        depth = 0
-        for char in body:
-            depth += (char == "(") - (char == ")")
-            if char == "|" and depth == 0:
-                alternatives.append("")
-            else:
-                alternatives[-1] += char
-        return alternatives
-
-    def _words(self, text: str) -> list[str]:
-        return [self._spellings.get(word, word) for word in tokens(normalise(text)) if word != BREAK]
-
-    def _concept(self, name: str) -> int:
-        return self._concepts.setdefault(name, len(self._concepts))
-
-    def _literal(self, word: str) -> int:
-        concept = self._concept(word)
-        self._literals[concept] = word
-        self._meanings.setdefault(word, set()).add(concept)
-        return concept
-
-    def _family(self, element: str, text: str) -> int:
-        name = element.strip("<>")
-        if element in self._concepts and name not in self._numerals:
-            return self._concepts[element]
-        self._numerals.discard(name)
-        if name not in self._families:
-            raise self._wrong(f"unknown family {element} in {text!r}", text)
-        return self._choice(element, self._families[name], element)
-
-    def _choice(self, key: str, entries: Iterable[str], text: str) -> int:
-        if key.startswith("(") and key in self._concepts:
-            return self._concepts[key]
-        concept = self._concept(key)
-        for entry in self._expanded(entries, text, ()):
-            for steps in self._sequences(entry, text):
-                word = self._literals.get(steps[0].concept)
-                if len(steps) == 1 and word is not None:
-                    self._meanings[word].add(concept)
-                else:
-                    self._compounds.setdefault(tuple(steps), set()).add(concept)
-        return concept
-
-    def _expanded(self, entries: Iterable[str], text: str, path: tuple[str, ...]) -> list[str]:
-        """Entries of a choice, with other families and inflections spelt out."""
-        expanded: list[str] = []
-        for entry in (entry.strip() for entry in entries):
-            name = entry.strip("<>")
-            if entry in PRONOUNS and not (path and path[-1] == entry) and text != f"<{entry}>":
-                entry, name = f"<{entry}>", entry
-            if entry == f"<{name}>" and " " not in entry and name not in ("number", "child_number"):
-                if name not in self._families or name in path:
-                    raise self._wrong(f"unknown or circular family {entry} in {text!r}", text)
-                expanded.extend(self._expanded(self._families[name], text, (*path, name)))
-            elif "+" in entry and "(" not in entry:
-                forms = [""]
-                for word in entry.split():
-                    forms = [f"{form} {more}" for form in forms for more in inflect(word)]
-                expanded.extend(forms)
-            elif not entry:
-                raise self._wrong(f"an empty choice in {text!r}", text)
-            else:
-                expanded.append(entry)
-        return expanded

@@ -8,12 +8,12 @@ are in the message, so an ordinary message costs almost nothing.
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
-from bot.messages import GRADES
+from bot.messages import GRADES, URGENT
 from bot.safety.normalise import BREAK
-from bot.safety.points import MOST_WORDS, Piece, Scale, signs_of, weigh
+from bot.safety.points import LITTLE_WORDS, MOST_WORDS, Piece, Scale, signs_of, speaks_against, weigh
 from bot.safety.words import Dictionary
 
 SOFT_SKIPS: Final = 3
@@ -210,6 +210,15 @@ class Match:
 
     rule: Rule
     words: tuple[str, ...]
+    first: int = 0
+    last: int = 0
+    """Where its words begin and end, among the words that were read."""
+    is_alone: bool = False
+    """Nothing but soft and little words stands beside it."""
+    is_outweighed: bool = False
+    """A phrase of danger in words that speak of something else: it raises nothing."""
+    is_pressing: bool = False
+    """Signs that add up to danger now, whatever a phrase says."""
 
 
 _CALM: Final = frozenset({"P3", "P4"})
@@ -265,6 +274,7 @@ class Reader:
         self._families = {concept: (name, Phrase((Step(concept),))) for concept, name in families.items()}
         self._scale = scale
         self._sums = sums
+        self._weighed = {category for sign in scale.signs.values() for category in sign.categories}
         rules = list(rules)
         idioms = list(idioms)
         compounds = list(compounds)
@@ -308,17 +318,39 @@ class Reader:
     def _matches(self, tokens: Sequence[str], newest_from: int) -> Iterator[Match]:
         reading = self._read(tokens, newest_from)
         present = self._without_idioms(reading)
-        for concept in present:
-            for needed, rule in self._rules.get(concept, ()):
-                if needed <= present:
-                    match = self._match(reading, rule)
-                    if match is not None:
-                        yield match
-        if not newest_from and self._scale.signs:
-            found = weigh(self._scale, self._pieces(reading, present))
-            if found is not None:
-                rule = self._sums[found.category, GRADES[0] if found.is_now else GRADES[1]]
-                yield Match(rule, tuple(reading.words[place] for place in found.places))
+        matches = [
+            match
+            for concept in present
+            for needed, rule in self._rules.get(concept, ())
+            if needed <= present and (match := self._match(reading, rule)) is not None
+        ]
+        if newest_from or not self._scale.signs:
+            yield from matches
+            return
+        pieces = self._pieces(reading, present)
+        found = weigh(self._scale, pieces)
+        if found is not None:
+            rule = self._sums[found.category, GRADES[0] if found.is_now else GRADES[1]]
+            words = tuple(reading.words[place] for place in found.places)
+            yield Match(rule, words, is_pressing=found.is_pressing)
+        else:
+            matches = [
+                replace(match, is_outweighed=True)
+                if self._is_weighed(match) and speaks_against(self._scale, pieces, match.first, match.last)
+                else match
+                for match in matches
+            ]
+        yield from matches
+
+    def _is_weighed(self, match: Match) -> bool:
+        """Whether it counts only where the words around it do not speak against it: a phrase of danger
+        in a category that the points know, with other words beside it, and no question."""
+        rule = match.rule
+        return (
+            rule.priority in URGENT
+            and rule.category in self._weighed
+            and not (match.is_alone or rule.firm or rule.ask)
+        )
 
     def pieces(self, tokens: Sequence[str]) -> list[Piece]:
         """The signs of a message, sentence by sentence, for whoever works out their points."""
@@ -496,7 +528,17 @@ class Reader:
             places.update(reading.places(signal, end, trail))
         if rule.priority in _CALM and not _runs_on(reading, places):
             return None
-        return Match(rule, tuple(reading.words[place] for place in sorted(places)))
+        matched = tuple(reading.words[place] for place in sorted(places))
+        return Match(rule, matched, min(places), max(places), is_alone=self._is_alone(reading, places))
+
+    def _is_alone(self, reading: Reading, places: Container[int]) -> bool:
+        plain = self._dictionary.plain
+        return all(
+            place in places
+            or reading.soft >> place & 1
+            or plain(word, LITTLE_WORDS, is_read=True) in LITTLE_WORDS
+            for place, word in enumerate(reading.words)
+        )
 
     @staticmethod
     def _together(ends: list[int], within: int, newest: int) -> list[int] | None:

@@ -8,7 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import cast
 
-from bot.messages import URGENT, Grade, names_of
+from bot.messages import Grade, names_of
 from bot.safety.content import Category, Content, load
 from bot.safety.normalise import BREAK, normalise, tokens
 from bot.safety.phrases import Match, Rule
@@ -197,6 +197,8 @@ class Screen:
         sums: list[Match] = []
         for match in sorted(matches, key=lambda match: match.rule.number):
             rule = match.rule
+            if match.is_outweighed:
+                continue
             if rule.is_sum:
                 sums.append(match)
                 continue
@@ -231,10 +233,11 @@ class Screen:
 
 
 def _add_sum(best: dict[str, Hit], sums: Sequence[Match]) -> None:
-    """Take in what several signs together say, where no phrase has found danger: a phrase knows better
-    how urgent it is, and what it is about."""
-    if any(hit.priority in URGENT for hit in best.values()):
-        return
+    """Take in what several signs together say. Where a phrase has found danger it knows better what the
+    message is about, and how urgent it is, unless the signs are clear that it is now."""
     match = min(sums, key=lambda match: (str(match.rule.priority), match.rule.number))
+    grades = {hit.priority for hit in best.values()}
+    if "P1" in grades or ("P2" in grades and not match.is_pressing):
+        return
     grade = cast(Grade, match.rule.priority)
     best[match.rule.category] = Hit(match.rule.category, grade, match.words, match.rule.text)

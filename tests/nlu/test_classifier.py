@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
+from copy import copy
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from sklearn.feature_extraction.text import TfidfVectorizer
 
-from bot.nlu.classifier import (
-    Example,
-    IntentModel,
-    Reader,
-    TrainingError,
-    train,
-)
+from bot.nlu.classifier import Example, IntentModel, Reader
 from bot.nlu.faq import risk_of, written_about
+from bot.nlu.learning import TrainingError, train
 from bot.nlu.normalise import normalise
 from bot.nlu.plain import PlainWords
 from bot.nlu.sentences import SIZE, SentenceVectors, shared_sentence_vectors
@@ -231,3 +228,36 @@ def test_a_risk_in_one_sentence_of_many_is_told(reader: Reader) -> None:
         "I lost my passport on the bus home. My boyfriend hits me and i am scared of him. What do I do?"
     ).risks[0]
     assert (among.category, among.chance) == (alone.category, pytest.approx(alone.chance, abs=0.15))
+
+
+def _with(model: IntentModel, **options: float) -> IntentModel:
+    """The same model with other options."""
+    changed = copy(model)
+    changed.options = replace(model.options, **options)
+    return changed
+
+
+def test_an_answer_that_always_brings_a_person_is_not_certain_where_no_risk_is_seen(
+    model: IntentModel, vectors: SentenceVectors
+) -> None:
+    text = "my partner hits me"
+    found, doubted = (
+        each.classify(text, vectors.one(text)) for each in (model, _with(model, risk_carried=1.1))
+    )
+    assert (found.intent, found.certain) == ("faq/da-help", True)
+    assert (doubted.intent, doubted.certain) == ("faq/da-help", False)
+
+
+def test_one_sentence_of_several_raises_only_a_clear_risk(
+    model: IntentModel, vectors: SentenceVectors
+) -> None:
+    texts = ("i lost my passport on the bus", "my boyfriend hits me and i am scared of him")
+    pieces = [(text, vectors.one(text)) for text in texts]
+    # The whole is the harmless one, so that what is found comes from the other sentence alone.
+    clear, never = (
+        each.classify(*pieces[0], pieces).risks
+        for each in (_with(model, risk_part=0.4), _with(model, risk_part=1.1))
+    )
+    assert clear[0].category == "R03"
+    assert clear[0].chance > 0.4
+    assert all(risk.chance < 0.4 for risk in never)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from bot.nlu.kernel import JITTER, Fitted, Kernel, Landmarks
+from bot.nlu.kernel import JITTER, Fitted, Kernel, Landmarks, Whole
 
 COUNT, LABELS, RIDGE = 80, 4, 0.3
 RANDOM = np.random.default_rng(4)
@@ -69,9 +69,43 @@ def test_a_group_is_left_out_whole(landmarks: Landmarks, fitted: Fitted) -> None
     assert np.allclose(fitted.group_left_out(group), _without(_kernel(landmarks.places), group), atol=2e-3)
 
 
-def test_features_do_not_depend_on_the_blocks_they_are_made_in(
-    landmarks: Landmarks, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("most", [SOME, COUNT])
+def test_landmarks_drawn_in_many_rounds_describe_the_kernel_as_landmarks_drawn_at_once(
+    most: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("bot.nlu.kernel.BLOCK", 7)
-    again = Landmarks(Kernel(), VECTORS, ROWS, len(landmarks.places))
-    assert np.allclose(again.features, landmarks.features, atol=1e-4)
+    features, places = (found := Landmarks(Kernel(), VECTORS, ROWS, most)).features, found.places
+    assert len(set(places.tolist())) == most
+    assert np.allclose(features @ features.T, _kernel(places), atol=1e-3)
+
+
+def test_a_repeated_message_is_hardly_drawn_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bot.nlu.kernel.BLOCK", 5)
+    # Ten different messages; the first of them stands there 61 times.
+    which = np.r_[np.zeros(60, dtype=int), np.arange(10)]
+    found = Landmarks(Kernel(), VECTORS[which], ROWS[which], 20)
+    assert set(which[found.places].tolist()) == set(range(10))
+
+
+def test_some_answers_are_left_out_as_all_are(fitted: Fitted) -> None:
+    some = np.array([3, 17, 60])
+    assert np.allclose(fitted.left_out(some), fitted.left_out()[some], atol=1e-5)
+
+
+def test_a_heavier_example_is_drawn_more_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bot.nlu.kernel.BLOCK", 5)
+    heavy = np.r_[np.full(COUNT // 2, 50.0), np.ones(COUNT // 2)]
+    places = Landmarks(Kernel(), VECTORS, ROWS, SOME, heavy).places
+    assert (places < COUNT // 2).mean() > 0.8
+
+
+def test_the_whole_kernel_says_what_models_trained_without_would_say() -> None:
+    whole = Whole(Kernel(), VECTORS, ROWS).fit(TARGETS, RIDGE, WORTH)
+    kernel = Kernel().between(VECTORS, ROWS, VECTORS, ROWS).astype(np.float64)
+    expected = kernel @ np.linalg.solve(kernel + np.diag(RIDGE / WORTH), TARGETS)
+    assert np.allclose(whole.scores(VECTORS, ROWS), expected, atol=1e-4)
+    assert whole.scores(VECTORS[:0], ROWS[:0]).shape == (0, LABELS)
+    for place in (0, 17, 79):
+        assert np.allclose(whole.left_out()[place], _without(kernel, np.array([place]))[0], atol=1e-3)
+    group = np.arange(10, 35)
+    assert np.allclose(whole.group_left_out(group), _without(kernel, group), atol=1e-3)

@@ -34,6 +34,9 @@ def plain() -> PlainWords:
         ("how do i report a berglary 2 the polis", "how do i report a burglary 2 the police"),
         ("me nieghbour is dead noisy", "me neighbour is dead noisy"),
         ("divvent knaa who to tell", "dont know who to tell"),
+        ("a divvent knaa whee to tell", "i dont know who to tell"),
+        ("how div a report it", "how do i report it"),
+        ("a hev been lookin roond", "i have been looking round"),
     ],
 )
 def test_dialect_and_slips_become_plain_words(plain: PlainWords, written: str, meant: str) -> None:
@@ -44,6 +47,7 @@ def test_dialect_and_slips_become_plain_words(plain: PlainWords, written: str, m
     "text",
     [
         "the garbage lorry was late",  # near to "garage", but a word of its own
+        "i do a report on a captain", "what can a friend come in again", "the cabin by the moor", "a good book",
         "polite notice", "is it noise or nosy", "newcastle united", "a1 road", "l33t", "", "ok",
     ],
 )  # fmt: skip

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from benchmarks.understanding.shipped import shipped
-from bot.nlu.classifier import FAQ, train
+from bot.nlu.classifier import FAQ
+from bot.nlu.learning import train
 from tests.rasa.servers import ROOT
 
 

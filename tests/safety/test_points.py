@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -14,13 +15,14 @@ from bot.errors import ContentError
 from bot.messages import is_higher
 from bot.safety import Screen
 from bot.safety.content import load
-from bot.safety.points import MOST_SENTENCES, MOST_WORDS, Scale, Sign, signs_of, weigh
+from bot.safety.points import MOST_SENTENCES, MOST_WORDS, Scale, Sign, signs_of, speaks_against, weigh
 
 RISK_FOLDER = Path(__file__).parents[2] / "data" / "risk"
 SIGNS = """\
   zorp = 3 2 R09 1
-  blick = 2 -4 R03 1.5
+  blick = 3.5 -7 R03 1.5
   zorp blick = 0.5 0 R09 1
+  glorp = 4 4 R08 9
   <weapon> = 1 0 R08 1
   kettle = -4 0
 """
@@ -40,7 +42,8 @@ def taught(tmp_path: Path) -> Screen:
     """The screen that ships, with points of our own for words that nobody uses."""
     folder = tmp_path / "risk"
     shutil.copytree(RISK_FOLDER, folder)
-    text = "danger_base: -0.5\nnow_base: 0\nmark: 1.0\nmark_now: 0\nsigns: |\n" + SIGNS
+    marks = "mark: 1.0\nmark_now: 0\nmark_phrase: -1.0\nmark_sure: 1.5\nmark_pressing: 2.5\n"
+    text = f"danger_base: -0.5\nnow_base: 0\n{marks}signs: |\n{SIGNS}"
     (folder / "points.yml").write_text(text, encoding="utf-8")
     return Screen.load(folder)
 
@@ -72,6 +75,26 @@ class TestAdding:
         assert weigh(scale, apart) is not None
         others = [_piece("x")] * MOST_SENTENCES
         assert weigh(scale, [apart[0], *others, apart[1], *others, apart[2]]) is None
+
+    def test_what_is_less_sure_is_now_only_where_it_says_so(self) -> None:
+        signs = {"maybe": Sign(3.0, -0.5), "surely": Sign(5.0, -0.5), "soon": Sign(3.0, 0.5)}
+        scale = Scale(signs, mark=1.0, mark_now=-1.0, mark_sure=4.0, mark_pressing=0.0)
+        maybe, surely, soon = (weigh(scale, [_piece(word)]) for word in signs)
+
+        assert maybe is not None
+        assert surely is not None
+        assert soon is not None
+        assert [False, True, True] == [maybe.is_now, surely.is_now, soon.is_now]
+        assert not any(found.is_pressing for found in (maybe, surely, soon))
+
+    def test_words_speak_against_a_phrase_only_where_no_run_of_them_speaks_for_it(self) -> None:
+        scale = replace(_scale(one=4.0, play=-3.0), mark_phrase=-1.5)
+
+        assert speaks_against(scale, [_piece("play", "x")], 0, 1)
+        assert not speaks_against(scale, [_piece("play"), _piece("one", first=1)], 0, 0)
+        assert not speaks_against(scale, [_piece("never", "heard")], 0, 1)
+        assert not speaks_against(scale, [_piece("one", "play", "play")], 0, 0), "by its own words"
+        assert not speaks_against(scale, [], 0, 0)
 
     def test_nothing_known_is_nothing(self) -> None:
         assert weigh(_scale(one=9.0), [_piece("two"), []]) is None
@@ -106,6 +129,28 @@ class TestInTheScreen:
 
         assert {hit.priority for hit in alone} == {"P2"}
         assert alone == both
+
+    def test_clear_danger_now_is_p1_even_where_a_phrase_says_p2(self, taught: Screen) -> None:
+        raised = {hit.category: hit.priority for hit in taught.check("no point in owt any more glorp").hits}
+
+        assert {"R02": "P2", "R08": "P1"} == raised
+
+    def test_a_phrase_among_words_of_something_else_raises_nothing(self, taught: Screen) -> None:
+        assert taught.check("smell gas in the house").priority == "P1"
+        assert taught.check("smell kettle gas in the house").hits == ()
+        assert taught.check("smell kettle gas in the house. zorp").priority == "P1"
+
+    def test_a_phrase_with_nothing_beside_it_holds(self, taught: Screen) -> None:
+        assert taught.check("can smell gas").priority == "P1"
+
+    def test_clear_words_hold_whatever_stands_beside_them(self, taught: Screen) -> None:
+        assert taught.check("what happens if i take too many paracetamol kettle").priority == "P1"
+
+    def test_an_outweighed_phrase_does_not_come_back_with_the_next_message(self, taught: Screen) -> None:
+        calm = "smell kettle gas in the house"
+
+        assert taught.check_joined(["hello there"], calm).hits == ()
+        assert taught.check_joined([calm], "ok thanks").hits == ()
 
     def test_a_calm_phrase_does_not_hide_them(self, taught: Screen) -> None:
         hits = taught.check("someone nicked my bike last week and the zorp").hits
@@ -153,6 +198,35 @@ SHIPPED_WITH_OURS = _ours()
 
 
 class TestWhatShips:
+    @pytest.mark.parametrize(
+        "cry",
+        ["i want to die", "i want to kill myself after work", "someone has been stabbed", "i cant breathe",
+         "my house is on fire", "i need police now", "my nana with dementia is missing", "he raped me",
+         "no reason to live", "burglars in my house", "my teacher touches me", "im going to stab a police officer",
+         "car crash people trapped", "theres a man with a gun in the library"],
+    )  # fmt: skip
+    @pytest.mark.parametrize("more", ["", " thanks pet", " and the kettle is on for the football tea"])
+    def test_harmless_words_beside_a_clear_cry_never_hide_it(
+        self, screen: Screen, cry: str, more: str
+    ) -> None:
+        assert screen.check(cry + more).priority in ("P1", "P2")
+
+    def test_the_lines_that_points_learn_from_are_told_apart(self, screen: Screen) -> None:
+        """Fitted, so no measure of unseen messages: it fails when points.yml is older than its lines."""
+        found = {"P1": [0, 0], "P2": [0, 0], "calm": [0, 0]}
+        for path in sorted(RISK_FOLDER.glob("lines*.yml")):
+            lines = yaml.safe_load(path.read_text("utf-8"))
+            blocks = [(title.split()[1], block) for title, block in lines["risk"].items()]
+            for kind, block in [*blocks, ("calm", lines["calm"])]:
+                for text in block.splitlines():
+                    found[kind][0] += screen.check(text).priority in ("P1", "P2")
+                    found[kind][1] += 1
+        share = {kind: raised / messages for kind, (raised, messages) in found.items()}
+
+        assert share["P1"] > 0.93, share
+        assert share["P2"] > 0.8, share
+        assert share["calm"] < 0.03, share
+
     def test_nearly_every_point_is_of_a_danger(self) -> None:
         text = (RISK_FOLDER / "points.yml").read_text("utf-8")
 
@@ -163,7 +237,7 @@ class TestWhatShips:
         ("old", "new", "says"),
         [
             ("mark:", "marc:", "unknown key 'marc'"),
-            ("mark: 2", "mark: high # 2", "must be a number"),
+            ("mark: 1", "mark: high # 1", "must be a number"),
             (" = ", " is ", "is no sign with its points"),
             (" R0", " R9", "is no sign with its points"),
         ],
