@@ -67,6 +67,15 @@ KEY_NAMES: Final = {
     "clock": "Reply times",
     "labels": "Labels",
 }
+FOR_WRITERS: Final = {
+    "Put it into contacts.yml with its source, and write its key.": "Choose a contact from the list. If it is not "
+    "there, write it as a new contact first.",
+    "Put it into contacts.yml, or name another.": "Choose a contact from the list.",
+    "Write [KEY] or [KEY.part] as contacts.yml has them.": "Choose a contact from the list.",
+    "An answer of mode H ends with the offer of a person.": "Here the assistant offers a person, so the answer "
+    "ends with that offer.",
+}
+"""What the checks of the files say, for somebody who sees no files."""
 MOST_FOUND: Final = 40
 """Findings that a page shows."""
 _AROUND: Final = 30
@@ -176,19 +185,22 @@ def _marked(one: Finding, body: Mapping[str, Any], named: Sequence[Field]) -> Ma
     quoted = _QUOTED.search(one.words)
     phrase = one.found or (quoted[1].removesuffix("…").strip() if quoted else "")
     says = one.words.replace(f"{quoted[0]}. ", "", 1) if quoted else one.words
+    says, better = FOR_WRITERS.get(says, says), FOR_WRITERS.get(one.better, one.better)
+    if one.check == "typed contact" and better.startswith("Write ["):
+        better = f"Choose {better.removeprefix('Write ').removesuffix('.')} from the list of contacts."
     value = body.get(one.field)
     lines = value if isinstance(value, list) else str(value or "").split("\n")
     text = str(lines[one.line - 1]) if 0 < one.line <= len(lines) else ""
     start = text.find(phrase) if phrase else -1
     if start < 0:
         # Of a card's line, or a sentence that ends on the next one: the words alone.
-        return Marked(one.blocks, at, label, says, one.better, "", phrase, "")
+        return Marked(one.blocks, at, label, says, better, "", phrase, "")
     before, after = text[:start], text[start + len(phrase) :]
     if len(before) > _AROUND:
         before = "… " + before[-_AROUND:].partition(" ")[2]
     if len(after) > _AROUND:
         after = after[:_AROUND].rpartition(" ")[0] + " …"
-    return Marked(one.blocks, at, label, says, one.better, before, phrase, after)
+    return Marked(one.blocks, at, label, says, better, before, phrase, after)
 
 
 def preview(kind: str, body: Mapping[str, Any], content: Content) -> tuple[str, str]:

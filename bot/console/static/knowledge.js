@@ -131,7 +131,7 @@ function write(id) {
   }
 
   async function renew() {
-    const page = await fetch(location.pathname).then((answer) => answer.text(), () => "");
+    const page = await fetch(form.action.replace(/\/save$/, "")).then((answer) => answer.text(), () => "");
     const csrf = new DOMParser().parseFromString(page, "text/html").body.dataset.csrf;
     if (!csrf) return;
     body.dataset.csrf = csrf;
@@ -174,6 +174,8 @@ function write(id) {
       return;
     }
     if (stopped) return;
+    // While this event is still under way a form takes no second submit.
+    await new Promise((done) => setTimeout(done));
     leaving = true;
     target.requestSubmit(submitter);
   });
