@@ -15,6 +15,7 @@ from bot.channels.layouts import LAYOUTS
 from bot.channels.render import Around, Choice, Layout, Shown, render
 from bot.channels.webchat.links import Linker, Piece
 from bot.console.visit import Routes, Visit
+from bot.conversations.comment_words import opening
 from bot.conversations.words import NONE_OF_THESE, PERSON, SAFE_NO, SAFE_YES, WITHDRAW
 from bot.core import Core
 from bot.errors import ContentError, RefusedError
@@ -294,7 +295,7 @@ def _under_a_post(
     if asked.key:
         return [], [Said(said[0].text, said[0].kind, heading=heading)]
     public = _in_public(own.line("public_danger" if asked.in_danger else "public_comment"), layout, linker)
-    text = said[0].text if said[0].kind == "safety" else f"{own.line('comment_private')}\n\n{said[0].text}"
+    text = said[0].text if said[0].kind == "safety" else f"{opening(own, layout.name)}\n\n{said[0].text}"
     return [public], [Said(text, said[0].kind, heading=heading)]
 
 

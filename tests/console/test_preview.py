@@ -16,7 +16,7 @@ from bot.channels.cut import size, utf8_bytes
 from bot.channels.layouts import LAYOUTS
 from bot.channels.render import Around, render
 from bot.conversations.words import PERSON
-from bot.messages import CHANNELS, Button, Outgoing
+from bot.messages import CHANNELS, COMMENTS, Button, Outgoing
 from bot.store.tables import Audit, Message, Outbox
 from tests.console.serving import Browser, Desk
 from tests.support.browser import axe, sideways, working
@@ -72,7 +72,7 @@ class TestPage:
         slug = next(slug for slug, faq in content.faqs.items() if faq.mode == "H")
         shown = cards(cam.get(f"/desk/preview?answer={slug}").text)
         assert set(shown) == set(CHANNELS)
-        for name in set(CHANNELS) - {"facebook-comments", "instagram-comments"}:
+        for name in set(CHANNELS) - set(COMMENTS):
             own, layout = content.for_channel(name), LAYOUTS[name]
             row = Outgoing(
                 1, "assistant", own.answer(slug) or "", (Button(own.line("talk_to_person"), PERSON, "1.0"),)
@@ -130,7 +130,7 @@ class TestPage:
         assert "People can tap or click: 101" in shown["webchat"]
         assert "may let people tap: 101" in shown["x"]
         assert [name for name, card in shown.items() if words(card)[-1].startswith("I'm an automated")] == [
-            "messenger", "instagram", "whatsapp", "x", "facebook-comments", "instagram-comments",
+            "messenger", "instagram", "whatsapp", "x", "x-mentions", "facebook-comments", "instagram-comments",
         ]  # fmt: skip
         assert re.search(
             r"Message 1 of 3: \d+ of 1,000 bytes",
