@@ -87,7 +87,9 @@ def test_every_key_that_the_list_shows_does_what_it_says(desk: Desk, open_deskto
     keys.type("jk?")
     expect(page.get_by_label("Words")).to_have_value("jk?")
     go(page, "/desk/queue")
-    for number, path in enumerate(("queue", "recent", "recent?state=closed", "find", "settings"), 1):
+    for number, path in enumerate(
+        ("queue", "recent", "recent?state=closed", "find", "knowledge", "settings"), 1
+    ):
         go_on(page, lambda number=number: press(str(number)))  # type: ignore[misc]
         assert page.url.endswith(f"/desk/{path}")
     go(page, "/desk/queue")
@@ -150,7 +152,7 @@ def test_the_keys_of_a_chat_do_what_they_say(desk: Desk, open_desktop: OpenDeskt
     expect(page.get_by_role("heading", name="Queue", exact=True)).to_be_visible()
     go_on(page, lambda: keys.press("Shift+L"))
     expect(page.get_by_role("heading", name="The desk is locked")).to_be_visible()
-    everywhere = {"?", "/", "Shift+L", "1", "2", "3", "4", "5"}
+    everywhere = {"?", "/", "Shift+L", "1", "2", "3", "4", "5", "6"}
     assert set(shown) - everywhere == {*boxes, "m", "r", "u", "Escape", "Ctrl+Enter"}
 
 
