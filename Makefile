@@ -52,8 +52,8 @@ train: ## Train the assistant's model from data/
 	@exec $(GATEWAY) -m bot.cli train $(ARGS)
 
 test: check ## Check the code, then run every test in both environments
-	@# Two at a time: one file stays with one worker, and so do all browsers (tests/conftest.py).
-	@$(GATEWAY) -m pytest -n 2 --dist loadfile $(ARGS)
+	@# Three at a time, for much of it waits: one file stays with one worker, and so do all browsers (tests/conftest.py).
+	@$(GATEWAY) -m pytest -n 3 --dist loadfile $(ARGS)
 	@$(ASSISTANT) -m pytest tests/rasa $(wildcard tests/nlu) --confcutdir=tests/rasa --disable-warnings -o filterwarnings=ignore $(ARGS)
 
 check: ## Style, types (once in each environment) and who may import whom

@@ -40,6 +40,12 @@ IN_LINE_SECONDS = 0.5
 _STATUS_TIMEOUT = aiohttp.ClientTimeout(total=2.0)
 
 
+def tracker_name(conversation_id: int, reference: str) -> str:
+    """What Rasa calls a conversation. The reference is drawn by chance, so that a database that was
+    restored, or one that only measures, never finds what Rasa remembers of somebody else."""
+    return f"c{conversation_id}-{reference}"
+
+
 @dataclass(frozen=True, slots=True)
 class Reading:
     """What the model makes of one text."""

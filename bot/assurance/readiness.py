@@ -263,7 +263,7 @@ def _any_of(names: Collection[str]) -> re.Pattern[str]:
 
 
 def _public_words(thing: Any) -> Iterator[str]:
-    """The strings of something, without what staff keep about it."""
+    """The strings of something, without what staff keep about it and what people may write (examples)."""
     if isinstance(thing, str):
         yield thing
     elif isinstance(thing, Mapping):
@@ -277,7 +277,7 @@ def _public_words(thing: Any) -> Iterator[str]:
 
 _LONG_NUMBER = 9
 """Shorter ones, such as 101 or 111, serve the whole country."""
-_ABOUT = {"notes", "note", "owner", "source", "last_checked", "review_by", "group"}
+_ABOUT = {"examples", "notes", "note", "owner", "source", "last_checked", "review_by", "group"}
 _KINDS = {"faq": "the answer", "contact": "the contact", "languages": "the words in"}
 _FILES = {"contact": "contacts", "line": "wording"}
 _NOT_RELEASED = {"pages", "sites"}

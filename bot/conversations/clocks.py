@@ -15,7 +15,7 @@ import structlog
 from sqlalchemy import ColumnElement, Row, exists, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from bot.assistant.client import Assistant, pieces
+from bot.assistant.client import Assistant, pieces, tracker_name
 from bot.assistant.content import LiveContent
 from bot.conversations import carriers, echoes
 from bot.conversations.application import UNDERSTAND_AGAIN
@@ -275,7 +275,7 @@ class Clocks:
                 .limit(200)
             )
             ids = list(silent.scalars())
-        closed: list[int] = []
+        closed: list[str] = []
         for conversation_id in ids:
             async with self._store.write() as connection:
                 row = await ownership.get(connection, conversation_id)
@@ -286,9 +286,9 @@ class Clocks:
                     await self._to_queue(connection, row)
                     continue
                 await ownership.close_silent(connection, row, CLOCK)
-                closed.append(conversation_id)
-        for conversation_id in closed:
-            await self._forget(conversation_id)
+                closed.append(tracker_name(row.id, row.reference))
+        for tracker in closed:
+            await self._forget(tracker)
         return len(closed)
 
     async def _lacks_number(self, connection: AsyncConnection, row: Row[Any]) -> bool:
@@ -336,13 +336,13 @@ class Clocks:
             self._bell.ring("outbox")
         return count
 
-    async def _forget(self, conversation_id: int) -> None:
+    async def _forget(self, tracker: str) -> None:
         try:
             async with asyncio.timeout(5):
-                await self._assistant.forget(f"c{conversation_id}")
+                await self._assistant.forget(tracker)
         except (AssistantUnavailableError, TimeoutError):
             # Rasa's memory ends by itself after a short time.
-            log.info("clocks.forget_failed", conversation=conversation_id)
+            log.info("clocks.forget_failed")
 
 
 async def _is_left_alone(

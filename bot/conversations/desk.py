@@ -15,7 +15,7 @@ from sqlalchemy import Row, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from bot.assistant.client import Assistant
+from bot.assistant.client import Assistant, tracker_name
 from bot.conversations import approval, closing, comment_words, drafts, outbound, quiet
 from bot.conversations.beside import Beside
 from bot.conversations.closing import Closing
@@ -347,7 +347,7 @@ class Desk(Beside):
             row = await ownership.close(connection, conversation_id, actor, outcome, done, **detail)
             await self._notice(connection, row, actor, "closed", reference=row.reference)
         self._ring()
-        self._forget_later(conversation_id)
+        self._forget_later(tracker_name(row.id, row.reference))
         return row
 
     async def reopen(self, conversation_id: int, actor: Actor) -> Row[Any]:
@@ -554,17 +554,17 @@ class Desk(Beside):
             epoch=row.epoch, author_id=actor.staff_id,
         )  # fmt: skip
 
-    def _forget_later(self, conversation_id: int) -> None:
-        task = asyncio.create_task(self._forget(conversation_id))
+    def _forget_later(self, tracker: str) -> None:
+        task = asyncio.create_task(self._forget(tracker))
         self._background.add(task)
         task.add_done_callback(self._background.discard)
 
-    async def _forget(self, conversation_id: int) -> None:
+    async def _forget(self, tracker: str) -> None:
         try:
-            await self._assistant.forget(f"c{conversation_id}")
+            await self._assistant.forget(tracker)
         except AssistantUnavailableError:
             # Rasa's memory of it ends by itself after a short time.
-            log.info("desk.forget_failed", conversation=conversation_id)
+            log.info("desk.forget_failed")
 
 
 async def _may_keep(connection: AsyncConnection, row: Row[Any], owner: Actor) -> bool:

@@ -117,7 +117,7 @@ class Gathering(Generic[T]):
                 _end(group, error)
                 return
             # One of them cannot be kept as it is: it must not take the others with it.
-            log.warning("door.apart", calls=len(group), error=type(error).__name__)
+            log.warning("door.apart", count=len(group), error=type(error).__name__)
             for call in group:
                 await self._keep([call])
         else:

@@ -18,7 +18,7 @@ from sqlalchemy import Row, bindparam, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot import metrics
-from bot.assistant.client import Assistant, Part, Reading, Reply, pieces
+from bot.assistant.client import Assistant, Part, Reading, Reply, pieces, tracker_name
 from bot.conversations import comment_turn, phrases
 from bot.conversations.application import Application
 from bot.conversations.comment_words import is_comment
@@ -309,7 +309,7 @@ class Turns:
             plan.hits.append(Hit(ask["category"], ask["grade"], "screen", (ask["key"],)))
 
     async def _talk(self, row: Row[Any], last_id: int, text: str, button: str | None, plan: Plan) -> Reply:
-        key = f"c{row.id}"
+        key = tracker_name(row.id, row.reference)
         reply = await self._assistant.turn(key, f"{key}.{last_id}", text, button)
         if row.form and reply.fresh:
             # Rasa lost the half-done form (its memory was wiped, or another model took over):

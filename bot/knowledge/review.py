@@ -221,5 +221,5 @@ async def publish_late(room: Room) -> None:
     async with room.store.read() as connection:
         late = (await connection.execute(query)).all()
     for one in late:
-        log.warning("knowledge.published_late", draft=one.id)
+        log.warning("knowledge.published_late", number=one.id)
         await publish_at_its_time(room, one.id, one.version)

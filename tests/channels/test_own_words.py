@@ -185,9 +185,9 @@ def test_answers_and_replies_are_checked_as_sentences_are(tmp_path: Path) -> Non
         shutil.copytree(ROOT / what / ("northumbria" if what == "force" else "faq"),
                         tmp_path / what / ("northumbria" if what == "force" else "faq"))  # fmt: skip
     faq, replies = tmp_path / "data/faq/da-help.yml", tmp_path / "force/northumbria/replies.yml"
-    whole, _, rest = faq.read_text("utf-8").partition("    answer@webchat: |")
+    whole, _, rest = faq.read_text("utf-8").partition('    "answer@webchat": |')
     assert rest
-    faq.write_text(whole + "    answer@webchat: |" + rest.replace("[GALOP]", "[MEN]", 1), "utf-8")
+    faq.write_text(whole + '    "answer@webchat": |' + rest.replace("[GALOP]", "[MEN]", 1), "utf-8")
     replies.write_text(replies.read_text("utf-8").replace("text@webchat:", "text@nowhere:"), "utf-8")
     found = content_from_files(tmp_path / "force" / "northumbria", tmp_path / "data").faults()
     assert sum("other contacts than the general words: [GALOP]" in fault for fault in found) == 1
@@ -195,7 +195,7 @@ def test_answers_and_replies_are_checked_as_sentences_are(tmp_path: Path) -> Non
     assert len(found) == 2
 
     faq.write_text(
-        whole + "    answer@webchat: 7\n" + "  examples: |" + rest.partition("  examples: |")[2], "utf-8"
+        whole + '    "answer@webchat": 7\n' + "  examples: |" + rest.partition("  examples: |")[2], "utf-8"
     )
     (fault,) = [one for one in sources.faults(tmp_path / "data") if "answer@webchat" in one]
     assert fault.endswith("'answer@webchat' must be the words for that channel, as text.")

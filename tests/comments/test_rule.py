@@ -107,7 +107,7 @@ def test_a_remark_is_no_question(text: str) -> None:
 
 
 def test_every_channel_of_comments_has_a_private_one_beside_it() -> None:
-    assert set(COMMENTS.values()) == {"messenger", "instagram"}
+    assert set(COMMENTS.values()) == {"messenger", "instagram", "x"}
 
 
 async def test_a_release_of_before_lends_the_rule_of_the_files(store: Store) -> None:

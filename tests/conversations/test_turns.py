@@ -313,7 +313,7 @@ async def test_nothing_automatic_while_a_person_owns(world: World) -> None:
     await world.say(PLAIN, kind="image")
     assert world.heard() == []
     assert {m.handled for m in await world.messages()} == {True}
-    assert not [t for t in world.rasa.turns if t["conversation"] == f"c{row.id}"][1:], (
+    assert not [t for t in world.rasa.turns if t["conversation"] == f"c{row.id}-{row.reference}"][1:], (
         "its memory is untouched"
     )
 
@@ -515,7 +515,7 @@ async def test_a_turn_cut_off_is_picked_up_and_rasa_is_not_asked_twice(world: Wo
     assert world.texts("bob") == [], "its lease is still held"
     await world.tick(seconds=2)
     assert world.heard("bob") == [world.answer(ANSWER)]
-    assert len([t for t in world.rasa.turns if t["conversation"] == f"c{row.id}"]) == 1
+    assert len([t for t in world.rasa.turns if t["conversation"] == f"c{row.id}-{row.reference}"]) == 1
 
 
 async def test_a_turn_whose_lease_was_taken_writes_nothing(world: World) -> None:

@@ -37,7 +37,7 @@ async def test_bot_is_closed_by_24_hours_of_silence(world: World) -> None:
     await world.tick(seconds=1)
     row = await world.conversation()
     assert (row.state, row.outcome) == ("closed", "silent")
-    assert world.rasa.forgotten == [f"c{row.id}"]
+    assert world.rasa.forgotten == [f"c{row.id}-{row.reference}"]
 
 
 @pytest.mark.parametrize("state", ["waiting", "human"])
@@ -304,4 +304,4 @@ async def test_close_tells_the_reference_and_forgets(world: World) -> None:
     await world.settle()
     assert world.texts()[-1] == world.line("closed", reference=row.reference)
     await asyncio.gather(*world.core.desk._background)
-    assert f"c{row.id}" in world.rasa.forgotten
+    assert f"c{row.id}-{row.reference}" in world.rasa.forgotten

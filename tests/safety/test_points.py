@@ -257,3 +257,13 @@ class TestWhatShips:
         assert says in str(caught.value)
         line = text[:at].count("\n") + 1
         assert f"points.yml, line {line}" in str(caught.value)
+
+
+def test_what_people_say_in_any_chat_is_no_danger() -> None:
+    """Hello, thanks, goodbye, "here I am": of a hundred such messages one at most is raised."""
+    lines = yaml.safe_load((RISK_FOLDER / "lines_talk.yml").read_text("utf-8"))["calm"].splitlines()
+    screen = Screen.load(RISK_FOLDER)
+    raised = [line for line in lines if screen.check(line).priority in ("P1", "P2")]
+    assert len(lines) > 300
+    assert len(raised) <= len(lines) // 100, raised
+    assert not {"goodbye", "thank you, and one more thing", "here i am", "i live in blyth"} & set(raised)
