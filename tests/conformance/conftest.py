@@ -33,7 +33,9 @@ def side(request: pytest.FixtureRequest, channel: str, kept: Kept) -> MetaSide:
 
 
 @pytest.fixture
-def two(channel: str, database_url: str) -> Iterator[MetaSide]:
-    """Two gateways behind one address."""
-    with serve(channel, database_url, 2) as found:
+def two(channel: str, database_url: str, kept: Kept) -> Iterator[MetaSide]:
+    """Two gateways behind one address, alone in this process: a turn that takes longer than its lease
+    goes to a person, and with ten more gateways in one process it would."""
+    kept.close()
+    with serve(channel, database_url, 2, lease_seconds=20.0) as found:
         yield found

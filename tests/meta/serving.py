@@ -191,7 +191,8 @@ class Kept:
         return self._sides[key]
 
     def close(self) -> None:
-        """End them all."""
+        """End them all; whoever asks again gets new ones."""
+        self._sides.clear()
         self._stack.close()
 
 
