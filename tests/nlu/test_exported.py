@@ -41,7 +41,7 @@ def read(path: Path) -> tuple[list[str], dict[str, Any]]:
         # Rasa warns of each line that it leaves out.
         warnings.simplefilter("error", UserWarning)
         data = RasaYAMLReader().read(str(path))
-    assert {example.get("intent") for example in data.intent_examples} == {f"faq/{path.stem}"}
+    assert {example.get_full_intent() for example in data.intent_examples} == {f"faq/{path.stem}"}
     metadata = data.intent_examples[0].get("metadata")["intent"]
     return [example.get("text") for example in data.training_examples], metadata
 
