@@ -191,7 +191,8 @@ class Door:
         is then a repeat.
         """
         is_p1 = any(isinstance(one, Incoming) and self._is_p1(one.text) for one in ordered)
-        call = self.line.join(ordered, is_urgent=is_p1)
+        people = frozenset((one.channel, person) for one in ordered if (person := _person_of(one)))
+        call = self.line.join(ordered, people, is_urgent=is_p1)
         try:
             done, _ = await asyncio.wait({call.done}, timeout=PATIENCE_SECONDS if is_p1 else None)
         except asyncio.CancelledError:

@@ -1,14 +1,15 @@
 """Calls that come at the same moment are stored together: one transaction, one commit, for several.
 
 Whoever comes while nothing is being stored is stored at once and alone. In a crowd the line grows, and so
-do the groups that leave it; those who may be in danger leave it first, in groups of their own.
+do the groups that leave it; those who may be in danger leave it first, in groups of their own. What one
+person wrote keeps its order all the same: what they wrote before leaves the line with it, or has left.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -37,6 +38,8 @@ class Call(Generic[T]):
     """What one call of a platform brought."""
 
     arrivals: Sequence[Arrival]
+    people: frozenset[Hashable]
+    """Who wrote, or is written about."""
     done: asyncio.Future[None]
     """Ends after the commit, or with what kept it from being stored."""
     accepted: list[T] = field(default_factory=list)
@@ -55,6 +58,8 @@ class Gathering(Generic[T]):
         self._urgent: deque[Call[T]] = deque()
         self._others: deque[Call[T]] = deque()
         self._running: set[asyncio.Task[None]] = set()
+        self._busy: set[Hashable] = set()
+        """Those of whom something is being stored."""
         self._calm = asyncio.Event()
         self._calm.set()
 
@@ -63,12 +68,16 @@ class Gathering(Generic[T]):
         """How many calls wait."""
         return len(self._urgent) + len(self._others)
 
-    def join(self, arrivals: Sequence[Arrival], *, is_urgent: bool) -> Call[T]:
+    def join(self, arrivals: Sequence[Arrival], people: frozenset[Hashable], *, is_urgent: bool) -> Call[T]:
         """Stand in line. The call is stored whether or not somebody goes on waiting for it."""
-        call = Call[T](arrivals, asyncio.get_running_loop().create_future())
+        call = Call[T](arrivals, people, asyncio.get_running_loop().create_future())
         # Nobody may be left to hear of it.
         call.done.add_done_callback(_heard)
-        (self._urgent if is_urgent else self._others).append(call)
+        if is_urgent:
+            self._hurry(people)
+            self._urgent.append(call)
+        else:
+            self._others.append(call)
         if len(self._running) < self._lanes:
             lane = asyncio.create_task(self._lane(), name="door")
             self._running.add(lane)
@@ -101,12 +110,34 @@ class Gathering(Generic[T]):
 
     async def _lane(self) -> None:
         while group := self._next():
-            await self._keep(group)
-        self._calm.set()
+            people = frozenset[Hashable]().union(*(call.people for call in group))
+            self._busy |= people
+            try:
+                await self._keep(group)
+            finally:
+                # Who is busy is busy in one group only: `_next` passes them over.
+                self._busy -= people
+        if not self.length:
+            self._calm.set()
+
+    def _hurry(self, people: frozenset[Hashable]) -> None:
+        """What these people wrote before goes before what they write now, and all that has to go before that."""
+        wanted, before, stay = set(people), deque[Call[T]](), deque[Call[T]]()
+        for call in reversed(self._others):
+            if call.people & wanted:
+                wanted |= call.people
+                before.appendleft(call)
+            else:
+                stay.appendleft(call)
+        self._others = stay
+        self._urgent.extend(before)
 
     def _next(self) -> list[Call[T]]:
-        line = self._urgent or self._others
-        return [line.popleft() for _ in range(min(len(line), MOST_TOGETHER))]
+        group = _leaving(self._urgent, set(self._busy))
+        if not group:
+            held = self._busy.union(*(call.people for call in self._urgent))
+            group = _leaving(self._others, held)
+        return group
 
     async def _keep(self, group: Sequence[Call[T]]) -> None:
         try:
@@ -122,6 +153,22 @@ class Gathering(Generic[T]):
                 await self._keep([call])
         else:
             _end(group, None)
+
+
+def _leaving(line: deque[Call[T]], held: set[Hashable]) -> list[Call[T]]:
+    """Take the first of a line out of it, but for those who are `held`, and whoever stands behind them in
+    one call: the lane that stores what they wrote before looks again when it has."""
+    group: list[Call[T]] = []
+    passed: list[Call[T]] = []
+    while line and len(group) < MOST_TOGETHER:
+        call = line.popleft()
+        if call.people & held:
+            held |= call.people
+            passed.append(call)
+        else:
+            group.append(call)
+    line.extendleft(reversed(passed))
+    return group
 
 
 def _end(group: Sequence[Call[T]], error: BaseException | None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Sequence
 from typing import Any
 from unittest import mock
@@ -34,6 +35,10 @@ class Held:
     async def store(self, calls: Sequence[Call[None]]) -> None:
         self.groups.append([str(call.arrivals) for call in calls])
         await self.may.wait()
+
+
+def join(line: Gathering[None], *arrivals: Incoming, is_urgent: bool = False) -> Call[None]:
+    return line.join(arrivals, frozenset(one.person for one in arrivals), is_urgent=is_urgent)
 
 
 async def test_a_crowd_is_stored_in_few_transactions_and_nobody_is_left_out(world: World) -> None:
@@ -90,22 +95,85 @@ async def test_words_of_danger_are_queued_for_each_of_a_crowd(world: World) -> N
 async def test_whoever_is_in_danger_leaves_the_line_first() -> None:
     held = Held()
     line: Gathering[None] = Gathering(held.store, lanes=1)
-    calls = [line.join([], is_urgent=False)]
+    calls = [join(line)]
     await asyncio.sleep(0)
-    calls += [line.join([incoming(n)], is_urgent=False) for n in range(MOST_TOGETHER + 5)]
-    calls += [line.join([incoming(999)], is_urgent=True)]
+    calls += [join(line, incoming(n)) for n in range(MOST_TOGETHER + 5)]
+    calls += [join(line, incoming(999), is_urgent=True)]
     held.may.set()
     await asyncio.gather(*(call.done for call in calls))
     assert [len(group) for group in held.groups] == [1, 1, MOST_TOGETHER, 5]
     assert "person-999" in held.groups[1][0]
 
 
+def said(person: int, number: int) -> Incoming:
+    return Incoming(channel="test", person=f"person-{person}", message_id=f"{person}.{number}", text="hello")
+
+
+async def test_danger_does_not_overtake_what_the_same_person_wrote_before() -> None:
+    """Nor does it make anybody else's words change places who stands in a call with theirs."""
+    held = Held()
+    line: Gathering[None] = Gathering(held.store, lanes=1)
+    calls = [join(line)]
+    await asyncio.sleep(0)
+    calls += [join(line, said(3, 1)), join(line, said(2, 1)), join(line, said(2, 2), said(1, 1))]
+    calls += [join(line, said(4, 1)), join(line, said(1, 2), is_urgent=True), join(line, said(1, 3))]
+    held.may.set()
+    await asyncio.gather(*(call.done for call in calls))
+    order = [[f"{person}.{number}" for person, number in _numbers(group)] for group in held.groups]
+    assert order == [[], ["2.1", "2.2", "1.1", "1.2"], ["3.1", "4.1", "1.3"]]
+
+
+def _numbers(group: list[str]) -> list[tuple[str, str]]:
+    return [(found[1], found[2]) for one in group for found in re.finditer(r"'(\d)\.(\d)'", one)]
+
+
+async def test_two_groups_at_a_time_never_hold_the_same_person() -> None:
+    open_now: set[str] = set()
+    order: list[str] = []
+
+    async def store(calls: Sequence[Call[None]]) -> None:
+        people = {one.person for call in calls for one in call.arrivals}
+        assert not people & open_now
+        open_now.update(people)
+        # The later, the quicker: what is stored beside it would overtake it.
+        await asyncio.sleep(0.02 / (1 + len(order)))
+        order.extend(one.message_id for call in calls for one in call.arrivals)
+        open_now.difference_update(people)
+
+    line: Gathering[None] = Gathering(store)
+    calls = []
+    for number in range(40):
+        calls.append(join(line, said(number % 3, number), is_urgent=number % 5 == 0))
+        if number % 4 == 0:
+            await asyncio.sleep(0)
+    await asyncio.gather(*(call.done for call in calls))
+    for person in "012":
+        mine = [one for one in order if one.startswith(person)]
+        assert mine == [f"{person}.{number}" for number in range(40) if number % 3 == int(person)]
+
+
+async def test_who_writes_again_in_danger_is_stored_in_the_order_of_writing(world: World) -> None:
+    texts = ["all is well", P1]
+    await asyncio.gather(
+        *(world.core.door.accept([incoming(n)]) for n in range(2 * MOST_TOGETHER)),
+        *(
+            world.core.door.accept([Incoming("test", "ann", f"ann-{number}", text=one)])
+            for number, one in enumerate(texts)
+        ),
+    )
+    async with world.store.read() as connection:
+        rows = await connection.execute(
+            select(Message.text).where(Message.platform_id.like("ann-%")).order_by(Message.id)
+        )
+    assert list(rows.scalars()) == texts
+
+
 async def test_who_hangs_up_before_their_turn_is_not_stored_and_nobody_else_is_lost() -> None:
     held = Held()
     line: Gathering[None] = Gathering(held.store, lanes=1)
-    first = line.join([], is_urgent=False)
+    first = join(line)
     await asyncio.sleep(0)
-    gone, stays = line.join([incoming(1)], is_urgent=False), line.join([incoming(2)], is_urgent=False)
+    gone, stays = join(line, incoming(1)), join(line, incoming(2))
     line.leave(gone)
     line.leave(first)  # it has begun: it is stored, and nobody hears of it
     held.may.set()
@@ -129,9 +197,9 @@ async def test_a_group_is_taken_apart_unless_the_store_is_away(error: Exception,
             raise error
 
     line: Gathering[None] = Gathering(store, lanes=1)
-    calls = [line.join([], is_urgent=False)]
+    calls = [join(line)]
     await asyncio.sleep(0)
-    calls += [line.join([], is_urgent=False) for _ in range(3)]
+    calls += [join(line) for _ in range(3)]
     may.set()
     ended = await asyncio.gather(*(call.done for call in calls), return_exceptions=True)
     assert groups == ([1, 3, 1, 1, 1] if alone else [1, 3])
@@ -143,10 +211,10 @@ async def test_answers_stand_back_while_somebody_waits_to_be_stored() -> None:
     line: Gathering[None] = Gathering(held.store)
     await line.until_calm(60)  # nobody is there
     for _ in range(LANES):
-        line.join([], is_urgent=False)
+        join(line)
     await asyncio.sleep(0)
     await line.until_calm(60)  # all are being stored, nobody waits
-    last = line.join([], is_urgent=False)
+    last = join(line)
     waiting = asyncio.create_task(line.until_calm(60))
     await asyncio.sleep(0.05)
     assert not waiting.done()
