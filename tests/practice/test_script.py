@@ -102,7 +102,9 @@ def test_a_crowd_is_one_surge(script: Script) -> None:
         (lambda t: t.replace("role: supervisor", "role: moderator"), "staff:", "nobody here is a supervisor"),
         (lambda t: t.replace("place_words: [", "place_words: [[", 1), "", "this is not valid YAML. Mend that line"),
         (
-            lambda t: t.replace('"my ex is stalking me"', '"nice weather today"'),
+            lambda t: t.replace('"my ex is stalking me"', '"nice weather today"').replace(
+                '"its the same every week since august, i feel like im going mad"', '"and tomorrow as well"'
+            ),
             "", "the safety words do not raise a P2 here",
         ),
     ],
