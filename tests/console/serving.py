@@ -8,6 +8,7 @@ import itertools
 import json
 import re
 import socket
+import time
 from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -16,7 +17,7 @@ from unittest import mock
 
 import httpx
 from sanic import Blueprint
-from sqlalchemy import Row, select, update
+from sqlalchemy import Row, func, select, update
 
 import bot.core
 from bot.accounts import create_staff
@@ -26,8 +27,8 @@ from bot.app import Gateway, build
 from bot.channels.parts import Parts
 from bot.messages import Incoming
 from bot.settings import Settings
-from bot.store.record import now
-from bot.store.tables import Audit, Conversation, Outbox, Person, Staff, StaffSession
+from bot.store.record import latest_cursor, now
+from bot.store.tables import Audit, Conversation, Event, Outbox, Person, Staff, StaffSession
 from tests.support.channel import RecordingChannel
 from tests.support.rasa import SECRET, LoopbackRasa
 from tests.support.serving import in_thread, stop_gateways
@@ -200,6 +201,20 @@ class Desk:
         waiting: dict[str, set[asyncio.Event]] = self.gateway.core.bell._waiting
         return len(waiting.get("event", ()))
 
+    def settled(self) -> None:
+        """Wait until every event may be seen: PostgreSQL holds them back behind a transaction that began
+        before, in any of its databases."""
+
+        async def is_seen() -> bool:
+            async with self.gateway.core.store.read() as connection:
+                newest = await connection.scalar(select(func.max(Event.id)))
+                return newest is None or (await latest_cursor(connection))[1] >= newest
+
+        deadline = time.monotonic() + 60
+        while not self.run(is_seen()):
+            assert time.monotonic() < deadline, "a transaction stays open"
+            time.sleep(0.02)
+
     def go_idle(self) -> None:
         """Nobody has touched any page for a day's quarter."""
         self.change(update(StaffSession).values(acted_at=now() - timedelta(hours=6)))
@@ -257,6 +272,8 @@ def listen(browser: Browser, *, after: str = "", until: str = "ready", most: int
     """Read a stream from its start up to an event of that name."""
     headers = {"Last-Event-ID": after} if after else {}
     heard: list[Heard] = []
+    if until == "ready":
+        browser.desk.settled()
     with browser.client.stream("GET", "/desk/stream", headers=headers) as answer:
         assert answer.status_code == 200, answer.read()
         name, data, place = "", "{}", ""
