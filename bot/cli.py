@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import uvloop
 
-from bot.commands import alarms, backup, check, export, practice, ready, running, sign_page, staff
+from bot.commands import alarms, backup, channels, check, export, practice, ready, running, sign_page, staff
 from bot.errors import FrontCounterError
 from bot.logs import set_up_logs
 from bot.settings import load_settings
@@ -51,7 +51,7 @@ def _fail(sentence: str) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="frontcounter", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    for group in (running, practice, staff, backup, alarms, ready, export, check, sign_page):
+    for group in (running, practice, staff, backup, alarms, ready, channels, export, check, sign_page):
         group.add(commands)
     return parser
 

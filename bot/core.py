@@ -28,6 +28,7 @@ from bot.conversations.limits import Limits
 from bot.conversations.moves import Moves
 from bot.conversations.outbox import OutboxSender
 from bot.conversations.outgoing import OwnWords
+from bot.conversations.silence import Silence
 from bot.conversations.standing import Standings
 from bot.conversations.surges import KIND as SURGE_ANSWER
 from bot.conversations.surges import SurgeAnswers, never_grouped
@@ -206,6 +207,7 @@ def build_core(settings: Settings, channels: Mapping[str, Channel]) -> Core:
     views = Views(store, bell)
     clocks.add_sweep(views.sweep)
     standings = Standings(store, channels)
+    clocks.add_sweep(Silence(store, content, channels).sweep)
     clocks.add_sweep(standings.sweep)
     door = Door(
         store, bell, words, channels, turns.kick, outbox.send_in_store, alarms.unstored,

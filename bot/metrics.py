@@ -41,6 +41,18 @@ DUPLICATES = Counter(
 DOOR_CLOSED = Counter(
     "frontcounter_door_closed", "Batches answered 503 because nothing could be stored.", registry=REGISTRY
 )
+LAST_IN = Gauge(
+    "frontcounter_channel_last_in_timestamp_seconds",
+    "When this gateway last stored a new message of a channel.",
+    ["channel"],
+    registry=REGISTRY,
+)
+LAST_OUT = Gauge(
+    "frontcounter_channel_last_out_timestamp_seconds",
+    "When this gateway last sent a reply on a channel.",
+    ["channel"],
+    registry=REGISTRY,
+)
 CHAT_PAGES = Counter(
     "frontcounter_chat_pages",
     "What pages with the web chat said of themselves: shown to staff, or why not.",
@@ -103,6 +115,7 @@ def took(channel: str, is_repeated: bool, conversation_id: int | None, grade: st
         DUPLICATES.labels(channel).inc()
         return
     MESSAGES_IN.labels(channel).inc()
+    LAST_IN.labels(channel).set_to_current_time()
     if grade is not None:
         SCREEN_HITS.labels(grade).inc()
     if conversation_id is not None:
@@ -124,6 +137,8 @@ def turned(started: float, *, is_unavailable: bool) -> None:
 def tried(channel: str, result: str, number: int) -> None:
     """An attempt to send ended; `number` counts the attempts for this row from 1."""
     SENDS.labels(channel, result).inc()
+    if result == "sent":
+        LAST_OUT.labels(channel).set_to_current_time()
     if number > 1:
         RETRIES.labels(channel).inc()
 

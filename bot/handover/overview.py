@@ -39,6 +39,9 @@ A_DAY = timedelta(hours=24)
 SKEW = timedelta(minutes=10)
 """Ids are given a moment before or after the time in the row; this much apart at the very most."""
 SHOWN = 50
+LOST = ("failed", "unknown")
+"""States of a reply that did not arrive, or may not have."""
+LEFT = ("sent", "delivered", "read")
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +96,10 @@ class ChannelState:
     """Since when the first of them is due."""
     failed: int
     """Replies of the last 24 hours that did not arrive, or may not have."""
+    sent: int = 0
+    """Replies of the last 24 hours that left."""
+    last_out: datetime | None = None
+    """When the last of these left."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,24 +278,28 @@ async def _channels(connection: AsyncConnection, actor: Actor) -> list[ChannelSt
     )
     line: dict[str, tuple[int, datetime | None]] = {row[0]: (int(row[1]), row[2]) for row in waits}
     sent_after = await last_id_before(connection, Outbox, Outbox.created_at, since)
-    lost = await connection.execute(
-        select(Outbox.channel, func.count())
+    is_lost = Outbox.state.in_(LOST)
+    tried = await connection.execute(
+        select(
+            Outbox.channel,
+            func.count(case((is_lost, 1))),
+            func.count(case((is_lost, None), else_=1)),
+            func.max(Outbox.sent_at),
+        )
         .join(Conversation, Conversation.id == Outbox.conversation_id)
         .where(
-            Outbox.id > sent_after,
-            Outbox.created_at >= since,
-            Outbox.state.in_(("failed", "unknown")),
+            Outbox.id > sent_after, Outbox.created_at >= since, Outbox.state.in_((*LOST, *LEFT)),
             visible(actor),
         )
         .group_by(Outbox.channel)
-    )
-    failed = {row[0]: int(row[1]) for row in lost}
+    )  # fmt: skip
+    replies = {row[0]: (int(row[1]), int(row[2]), row[3]) for row in tried}
     live = set((await connection.execute(select(Live.channel))).scalars())
-    names = sorted({*last, *line, *failed, *live, "webchat"})
+    names = sorted({*last, *line, *replies, *live, "webchat"})
     found = []
     for name in names:
         in_line, oldest = line.get(name, (0, None))
-        found.append(ChannelState(name, last.get(name), in_line, oldest, failed.get(name, 0)))
+        found.append(ChannelState(name, last.get(name), in_line, oldest, *replies.get(name, (0, 0, None))))
     return found
 
 

@@ -17,6 +17,7 @@ from bot.assistant.content import Content, content_from_items
 from bot.assistant.sources import FaqMetadata, Reply
 from bot.conversations.comment_rule import CommentRule
 from bot.conversations.samples import setting as daily_sample
+from bot.conversations.silence import silent_after
 from bot.errors import ContentError
 from bot.handover.clock import ReplyLimits
 from bot.handover.incident import IncidentRule
@@ -86,6 +87,7 @@ def faults_of(content: Content) -> list[str]:
     found = content.faults()
     for read in (
         lambda: ReplyLimits.of(content.clock, content.hours, content.teams),
+        lambda: silent_after(content.clock),
         lambda: IncidentRule.of(content.force),
         lambda: CommentRule.of(content.force),
         lambda: daily_sample(content.force),

@@ -173,6 +173,28 @@ def test_a_p1_is_seen_heard_and_acknowledged(desk: Desk, open_desktop: Any) -> N
     assert beeps(mo) == before
 
 
+def test_an_alarm_rings_on_when_the_answer_to_the_next_look_is_broken(desk: Desk, open_desktop: Any) -> None:
+    """Whatever stands between may answer with a page of its own."""
+    one = open_desktop("mo")
+    mo = one.page
+    desk.say(P1)
+    expect(mo.locator(".desk-alarm")).to_contain_text("P1: 1 chat needs a person now")
+    heard(mo, 1)
+    mo.route("**/desk/alarms*", lambda route: route.fulfill(status=502, body="<h1>Bad Gateway</h1>"))
+    with mo.expect_response("**/desk/alarms*") as answered:
+        mo.evaluate("htmx.trigger(document.body, 'desk:refresh')")
+    assert answered.value.status == 502
+    before = beeps(mo)
+    heard(mo, before + 1)
+    expect(mo.locator(".desk-alarm")).to_contain_text("P1: 1 chat needs a person now")
+    expect(mo).to_have_title("P1 ALARM (1) – Queue – Northumbria Police")
+    assert mo.get_by_text("Bad Gateway").count() == 0
+    mo.unroute("**/desk/alarms*")
+    mo.evaluate("htmx.trigger(document.body, 'desk:refresh')")
+    one.complaints[:] = [told for told in one.complaints if "502" not in told]
+    working(mo)
+
+
 def test_nobody_types_while_the_page_is_not_connected(desk: Desk, open_desktop: Any) -> None:
     row = desk.say(P3)
     one = open_desktop("mo")

@@ -23,6 +23,7 @@ from bot.store.tables import (
     Audit,
     Conversation,
     Note,
+    Outbox,
     SafetyReview,
     Sample,
     Staff,
@@ -173,7 +174,12 @@ def test_channels_say_when_the_last_message_came_and_what_did_not_leave(any_desk
     sue = any_desk.browser("sue")
     channels = {row[0]: row[1:] for row in cells(sue.get("/desk/overview").text, "How each channel does")}
     assert channels["Test"][0] == "under 1 min ago"
-    assert channels["Web chat"] == ["None in 24 hours", "0", "–", "0"]
+    assert channels["Test"][1:] == ["under 1 min ago", "0", "–", "0 of 1"]
+    assert channels["Web chat"] == ["None in 24 hours", "None in 24 hours", "0", "–", "0 of 0"]
+    row = any_desk.outbox("assistant")[-1]
+    any_desk.change(update(Outbox).where(Outbox.id == row.id).values(state="failed"))
+    channels = {row[0]: row[1:] for row in cells(sue.get("/desk/overview").text, "How each channel does")}
+    assert channels["Test"][-1] == "1 of 1"
 
 
 def test_what_a_supervisor_may_not_know_of_is_nowhere_on_it(any_desk: Desk) -> None:
@@ -212,7 +218,9 @@ def test_what_a_supervisor_may_not_know_of_is_nowhere_on_it(any_desk: Desk) -> N
         assert {row[3] for row in cells(page, "Waiting by grade")} == {"0"}
         loads = {row[0]: row[4] for row in cells(page, "Staff at the desk and the chats that they have")}
         assert set(loads.values()) == {"0"}
-        assert cells(page, "How each channel does") == [["Web chat", "None in 24 hours", "0", "–", "0"]]
+        assert cells(page, "How each channel does") == [
+            ["Web chat", "None in 24 hours", "None in 24 hours", "0", "–", "0 of 0"]
+        ]
     page = sue.get("/desk/overview").text
     assert hidden.reference in page
     assert "<strong>1</strong> open alarm " in page

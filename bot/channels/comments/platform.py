@@ -31,6 +31,11 @@ LONGEST_KEY: Final = 200
 NAMES: Final = {private: name for name, private in COMMENTS.items()}
 FIELDS: Final = {"messenger": ("feed",), "instagram": ()}
 """What else the Page has to tell us. What Instagram tells is chosen in the app's own settings."""
+PERMISSIONS: Final = {
+    "messenger": ("pages_read_engagement", "pages_read_user_content", "pages_manage_engagement"),
+    "instagram": ("instagram_manage_comments",),
+}
+"""What else the token must be allowed to do (docs/channels/comments.md)."""
 
 
 class Comments:
@@ -50,7 +55,7 @@ class Comments:
         self.is_held: Callable[[], bool] = lambda: False
         """Whether comments may not go live yet (`bot/app.py` knows): they are passed over, as if switched off."""
         self._parts: Parts | None = None
-        beside.also(self, FIELDS[options.traits.name])
+        beside.also(self, FIELDS[options.traits.name], PERMISSIONS[options.traits.name])
 
     def read(self, changes: Sequence[Json]) -> tuple[list[Arrival], list[Mention]]:
         """Every change of a webhook that means something to us, and what has to be fetched first.

@@ -27,6 +27,7 @@ TRAITS = Traits(
     # The Page that the account belongs to is subscribed; what Instagram tells is chosen in the app's own
     # settings, as the page says (docs/channels/instagram.md).
     fields=("messages", "messaging_postbacks", "messaging_handovers", "standby"),
+    permissions=("instagram_basic", "instagram_manage_messages", "pages_manage_metadata"),
     has_silent=False,
     id_field="instagram_business_account",
 )

@@ -27,6 +27,7 @@ TRAITS = Traits(
         "messages", "messaging_postbacks", "message_edits", "message_echoes", "message_deliveries",
         "message_reads", "messaging_handovers", "standby",
     ),
+    permissions=("pages_messaging", "pages_manage_metadata"),
     has_silent=True,
     id_field="id",
 )  # fmt: skip

@@ -10,7 +10,9 @@ from typing import Any, Protocol
 from sanic import Blueprint
 
 from bot.channels.addresses import is_this_machine
+from bot.channels.checks import Check, account
 from bot.channels.meta.api import Graph, GraphError
+from bot.channels.meta.checks import token_checks, webhook_check
 from bot.channels.meta.inbound import Account, pieces_of, read_body, read_changes
 from bot.channels.meta.intake import Intake
 from bot.channels.meta.options import Options
@@ -60,10 +62,13 @@ class MetaPlatform:
         """Our end of the Graph API."""
         return self._graph
 
-    def also(self, beside: Beside, fields: tuple[str, ...]) -> None:
+    def also(self, beside: Beside, fields: tuple[str, ...], permissions: tuple[str, ...] = ()) -> None:
         """Hand the changes of our webhooks to another channel, which asks Meta for these fields too."""
         self._beside = beside
-        traits = replace(self._options.traits, fields=(*self._options.traits.fields, *fields))
+        traits = self._options.traits
+        traits = replace(
+            traits, fields=(*traits.fields, *fields), permissions=(*traits.permissions, *permissions)
+        )
         self._options = replace(self._options, traits=traits)
 
     def blueprint(self, parts: Parts) -> Blueprint:
@@ -125,6 +130,23 @@ class MetaPlatform:
         if str(known) != self._options.account_id:
             return f"the token is of another account than {traits.variable}{traits.account}"
         return None
+
+    async def checks(self) -> list[Check]:
+        """The token, what it may do, and the webhook (see `bot.channels.checks`)."""
+        known = account(await self.reachable())
+        if known.wrong:
+            return [known]
+        options = self._options
+        found, app_id = await token_checks(self._graph, options.token, options.traits.permissions)
+        if app_id and app_id != options.app_id:
+            found.append(
+                Check(
+                    "app",
+                    f"The token belongs to another app than {options.traits.variable}APP_ID.",
+                    "Make the token for the app whose id and secret stand in the settings.",
+                )
+            )
+        return [known, *found, await webhook_check(self._graph, options.app_id, options.traits.fields)]
 
     async def close(self) -> None:
         """Give the connections to Meta back."""

@@ -32,6 +32,8 @@ class Traits:
     """The setting that names our account there."""
     fields: tuple[str, ...]
     """What we ask Meta to tell us (`subscribed_fields`)."""
+    permissions: tuple[str, ...]
+    """What the token must be allowed to do."""
     has_silent: bool
     """A message can be sent that makes no sound (`notification_type`)."""
     id_field: str

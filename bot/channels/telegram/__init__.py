@@ -16,10 +16,12 @@ from sanic import Blueprint
 from telegram.error import TelegramError
 
 from bot.channels.addresses import is_this_machine
+from bot.channels.checks import Check, account
 from bot.channels.lease import PollLease
 from bot.channels.parts import Parts
 from bot.channels.render import Around
 from bot.channels.telegram.api import TelegramBot, said
+from bot.channels.telegram.checks import webhook_check
 from bot.channels.telegram.intake import Intake
 from bot.channels.telegram.options import read_options
 from bot.channels.telegram.outbound import LAYOUT, NAME, TelegramChannel
@@ -88,6 +90,11 @@ class Telegram:
         except TimeoutError:
             return "no answer from Telegram"
         return None
+
+    async def checks(self) -> list[Check]:
+        """The token, and the way in (see `bot.channels.checks`)."""
+        known = account(await self.reachable())
+        return [known] if known.wrong else [known, await webhook_check(self._bot, self._options)]
 
     async def close(self) -> None:
         """Give the connections to Telegram back."""

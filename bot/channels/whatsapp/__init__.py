@@ -13,7 +13,9 @@ import structlog
 from sanic import Blueprint
 
 from bot.channels.addresses import is_this_machine
+from bot.channels.checks import Check, account, unless
 from bot.channels.meta.api import Graph, GraphError
+from bot.channels.meta.checks import listed, token_checks
 from bot.channels.meta.webhook import add_routes
 from bot.channels.parts import Parts
 from bot.channels.render import Around
@@ -34,6 +36,8 @@ REACHABLE_SECONDS = 8.0
 FIRST_PAUSE_SECONDS = 0.5
 LONGEST_PAUSE_SECONDS = 300.0
 MOST_TEMPLATES = "250"
+PERMISSIONS = ("whatsapp_business_messaging", "whatsapp_business_management")
+"""What the token must be allowed to do."""
 
 
 class WhatsApp:
@@ -113,9 +117,31 @@ class WhatsApp:
         except TimeoutError:
             return f"no answer from {TITLE}"
 
+    async def checks(self) -> list[Check]:
+        """The numbers and texts, the token, what it may do, and the webhook (see `bot.channels.checks`)."""
+        known = account(await self.reachable())
+        if known.wrong:
+            return [known]
+        found, app_id = await token_checks(self._graph, self._options.token, PERMISSIONS)
+        return [known, *found, await unless("webhook", self._called(app_id), GraphError)]
+
+    async def _called(self, app_id: str) -> Check:
+        """Whether Meta tells our app of the account's messages: any app, where nobody says which is ours
+        (.../graph-api/reference/whats-app-business-account/subscribed_apps)."""
+        answer = await self._graph.get(f"{self._options.account_id}/subscribed_apps")
+        apps = [one.get("whatsapp_business_api_data") for one in listed(answer)]
+        told = {str(one.get("id")) for one in apps if isinstance(one, dict)}
+        if app_id in told or (told and not app_id):
+            return Check("webhook")
+        return Check(
+            "webhook",
+            "Our app does not get the account's messages: it is not subscribed to them.",
+            "Start the gateway, which subscribes it, or do it at Meta under Webhooks.",
+        )
+
     async def _numbers_known(self) -> str | None:
         answer = await self._graph.get(f"{self._options.account_id}/phone_numbers", fields="id", limit="100")
-        known = {str(one.get("id")) for one in _list(answer)}
+        known = {str(one.get("id")) for one in listed(answer)}
         strangers = [number for number in self._options.number_ids if number not in known]
         if strangers:
             place = self._options.number_ids.index(strangers[0]) + 1
@@ -130,7 +156,7 @@ class WhatsApp:
             f"{self._options.account_id}/message_templates",
             fields="name,language,status,components", limit=MOST_TEMPLATES,
         )  # fmt: skip
-        known = {(one.get("name"), one.get("language")): one for one in _list(answer)}
+        known = {(one.get("name"), one.get("language")): one for one in listed(answer)}
         for text in self._options.texts:
             told = known.get((text.name, text.language))
             if told is None or told.get("status") != "APPROVED":
@@ -147,11 +173,6 @@ class WhatsApp:
         if self._intake is None:
             self._intake = WhatsAppIntake(parts, self._graph)
         return self._intake
-
-
-def _list(answer: dict[str, Any]) -> list[dict[str, Any]]:
-    found = answer.get("data")
-    return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
 
 
 def _body_of(template: dict[str, Any]) -> str:

@@ -16,6 +16,7 @@ import structlog
 from sanic import Blueprint
 
 from bot.channels.addresses import is_this_machine
+from bot.channels.checks import Check, account, sentence, unless
 from bot.channels.lease import PollLease
 from bot.channels.parts import Parts
 from bot.channels.render import Around
@@ -28,6 +29,7 @@ from bot.channels.x.mentions import Mentions
 from bot.channels.x.options import Options, read_options
 from bot.channels.x.outbound import LAYOUT, XChannel
 from bot.channels.x.polling import FIRST_LOOK, LEASE_SECONDS, Poller
+from bot.channels.x.registration import Registration
 from bot.channels.x.state import State
 from bot.channels.x.webhook import add_routes
 from bot.conversations import standing
@@ -128,6 +130,23 @@ class X:
         if not isinstance(data, dict) or data.get("id") != self._options.user_id:
             return "the access token is of another account than it says"
         return None
+
+    async def checks(self) -> list[Check]:
+        """The keys and, where X is to call us, the webhook (see `bot.channels.checks`)."""
+        known = account(await self.reachable())
+        if known.wrong or self._options.webhook_url is None:
+            return [known]
+        return [known, await unless("webhook", self._called(), XError)]
+
+    async def _called(self) -> Check:
+        wrong = await Registration(self._api, self._options).stands()
+        if wrong is None:
+            return Check("webhook")
+        return Check(
+            "webhook",
+            sentence(wrong),
+            "Start the gateway, which mends what it can; for the rest see docs/channels/x.md.",
+        )
 
     async def close(self) -> None:
         """Give the connections to X back."""

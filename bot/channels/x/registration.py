@@ -26,6 +26,8 @@ WANTED = (*NEEDED, "dm.read", "chat.received", "chat.sent")
 MENTIONED = "post.mention.create"
 """A post that mentions us, where those are read (docs.x.com/x-api/activity/event-payloads). Looks find it too."""
 
+UNSUBSCRIBED = "X does not tell our address of messages: nobody has subscribed the account"
+
 
 class Registration:
     """What X knows of our address."""
@@ -48,9 +50,35 @@ class Registration:
             return "X asked our address for proof, and did not get the right answer"
         return await self._subscribed(str(webhook.get("id")))
 
-    async def _webhook(self) -> Json | None:
+    async def stands(self) -> str | None:
+        """As `look`, but nothing is mended.
+
+        Raises:
+            XError: X could not be asked.
+        """
+        webhook = await self._known()
+        if webhook is None:
+            return "X does not know our address"
+        if webhook.get("valid") is not True:
+            return "X asked our address for proof, and did not get the right answer"
+        if self._held(await self._subscriptions(), str(webhook.get("id"))).issuperset(NEEDED):
+            return None
+        path = f"2/account_activity/webhooks/{webhook.get('id')}/subscriptions/all"
+        try:
+            if _one(await self._api.get(path)).get("subscribed") is True:
+                return None
+        except XError as error:
+            if error.kind not in ("plan", "refused", "gone"):
+                raise
+        return UNSUBSCRIBED
+
+    async def _known(self) -> Json | None:
+        """What X has under our address."""
         known = _listed(await self._api.as_app("GET", "2/webhooks"))
-        ours = next((one for one in known if one.get("url") == self._options.webhook_url), None)
+        return next((one for one in known if one.get("url") == self._options.webhook_url), None)
+
+    async def _webhook(self) -> Json | None:
+        ours = await self._known()
         try:
             if ours is None:
                 made = await self._api.as_app("POST", "2/webhooks", {"url": self._options.webhook_url})
@@ -67,14 +95,7 @@ class Registration:
         return ours
 
     async def _subscribed(self, webhook_id: str) -> str | None:
-        known = await self._subscriptions()
-        held = {
-            str(one.get("event_type"))
-            for one in known
-            if str(one.get("webhook_id")) == webhook_id
-            and isinstance(one.get("filter"), dict)
-            and str(one["filter"].get("user_id")) == self._options.user_id
-        }
+        held = self._held(await self._subscriptions(), webhook_id)
         for event in self._wanted:
             try:
                 if event not in held and await self._subscribe(event, webhook_id):
@@ -86,7 +107,17 @@ class Registration:
                 raise
         if held.issuperset(NEEDED) or await self._subscribed_to_all(webhook_id):
             return None
-        return "X does not tell our address of messages: nobody has subscribed the account"
+        return UNSUBSCRIBED
+
+    def _held(self, known: Sequence[Json], webhook_id: str) -> set[str]:
+        """The kinds of event that our account is subscribed to there."""
+        return {
+            str(one.get("event_type"))
+            for one in known
+            if str(one.get("webhook_id")) == webhook_id
+            and isinstance(one.get("filter"), dict)
+            and str(one["filter"].get("user_id")) == self._options.user_id
+        }
 
     async def _subscriptions(self) -> Sequence[Json]:
         try:

@@ -123,7 +123,12 @@ document.addEventListener("pointerdown", (event) => {
 }, true);
 for (const name of ["pointerup", "pointercancel"]) document.addEventListener(name, () => setTimeout(letGo), true);
 body.addEventListener("htmx:beforeSwap", (event) => {
-  const { target, requestConfig } = event.detail;
+  const { target, requestConfig, xhr } = event.detail;
+  // What a broken answer would take the place of still holds: above all an alarm, which has to go on ringing.
+  if (xhr.status >= 400 && LISTS.includes(target.id)) {
+    event.detail.shouldSwap = false;
+    return;
+  }
   if (requestConfig.verb !== "get" || !LISTS.includes(target.id) || !isInUse(target)) return;
   event.detail.shouldSwap = false;
   missed = true;

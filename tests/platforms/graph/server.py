@@ -127,6 +127,14 @@ class Fault:
     headers: dict[str, str] = field(default_factory=dict)
 
 
+RIGHTS = (
+    "pages_messaging", "pages_manage_metadata", "instagram_basic", "instagram_manage_messages",
+    "pages_read_engagement", "pages_read_user_content", "pages_manage_engagement",
+    "instagram_manage_comments", "whatsapp_business_messaging", "whatsapp_business_management",
+)  # fmt: skip
+"""What a token may do, unless `token_says` says otherwise."""
+
+
 class _Refusal(Exception):
     """An answer that is an error."""
 
@@ -163,6 +171,8 @@ class GraphServer:
         self.deliveries: deque[Json] = deque(maxlen=5000)
         self.messages: list[Json] = []
         self.told: Json = {}
+        self.token_says: Json = {}
+        """What its word on the token holds beside or instead of the usual."""
         self.blocked: set[str] = set()
         self.wrote: dict[str, float] = {}
         """When each person last wrote, in seconds."""
@@ -313,7 +323,10 @@ class GraphServer:
             fault = self._fault(path, body)
             if fault is not None and not fault.take:
                 return await self._misbehave(fault)
-            result = await self._do(method, path, body, mark)
+            if (method, path) == ("GET", "debug_token"):
+                result = self._debug(query)
+            else:
+                result = await self._do(method, path, body, mark)
             if fault is not None:
                 return await self._misbehave(fault)
         except _Refusal as refusal:
@@ -324,6 +337,13 @@ class GraphServer:
             )  # fmt: skip
             return refusal.status, refusal.body, refusal.headers
         return 200, result, {}
+
+    def _debug(self, query: Json) -> Json:
+        """developers.facebook.com/docs/graph-api/reference/debug_token"""
+        if query.get("input_token") != self.token:
+            return {"data": {"is_valid": False, "scopes": []}}
+        held = {"app_id": self.app.app_id, "is_valid": True, "expires_at": 0, "scopes": list(RIGHTS)}
+        return {"data": {**held, **self.token_says}}
 
     def _check_caller(self, query: Json, token: str) -> None:
         if (token or query.get("access_token")) != self.token:
@@ -361,6 +381,10 @@ class GraphServer:
     async def _do(self, method: str, path: str, body: Json, mark: str) -> Json:
         if method == "GET" and path == "me":
             return {"id": self.app.page_id, "instagram_business_account": {"id": self.app.account_id}}
+        if method == "GET" and path == "me/subscribed_apps":
+            told = self.told.get("subscribed")
+            ours = {"id": self.app.app_id, "name": "Front Counter", "category": "Business"}
+            return {"data": [] if told is None else [{**ours, **told}]}
         known: dict[str, Callable[[Json], Json]] = {
             "me/take_thread_control": self._take_control,
             "me/subscribed_apps": lambda given: self._tell("subscribed", given, {"success": True}),
@@ -554,6 +578,8 @@ def build(server: GraphServer, name: str = "loopback-graph", version: str = VERS
         server.token = given.get("token", server.token)
         server.wrote |= given.get("wrote", {})
         server.human_agent = given.get("human_agent", server.human_agent)
+        server.token_says = given.get("token_says", server.token_says)
+        server.told = given.get("told", server.told)
         server.is_default_app = given.get("is_default_app", server.is_default_app)
         return json_response({"ok": True})
 

@@ -522,6 +522,7 @@ def build(server: TelegramServer, name: str = "loopback-telegram") -> Sanic[Any,
         server.unknown = set(given.get("unknown", server.unknown))
         server.gateways = given.get("gateways", server.gateways)
         server.token = given.get("token", server.token)
+        server.webhook = given.get("webhook", server.webhook)
         return json_response({"ok": True})
 
     @app.get("/control/state")

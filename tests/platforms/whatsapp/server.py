@@ -107,6 +107,10 @@ class WhatsAppServer(GraphServer):
             return {"data": [{"id": one} for one in self.account.numbers]}
         if method == "GET" and path == f"{account}/message_templates":
             return {"data": self.templates}
+        if method == "GET" and path == f"{account}/subscribed_apps":
+            ours = {"id": self.app.app_id, "name": "Front Counter"}
+            told = [{"whatsapp_business_api_data": ours}] if "subscribed" in self.told else []
+            return {"data": told}
         if method == "POST" and path == f"{account}/subscribed_apps":
             return self._tell("subscribed", body, {"success": True})
         if method == "POST" and path == "me/messages":
